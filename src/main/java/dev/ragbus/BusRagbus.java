@@ -1,0 +1,168 @@
+package dev.ragbus;
+
+import dev.ragbus.RagbusException.Kind;
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import io.vertx.core.eventbus.DeliveryOptions;
+import io.vertx.core.eventbus.Message;
+import io.vertx.core.eventbus.ReplyException;
+import io.vertx.core.json.JsonObject;
+import java.time.Duration;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** {@link Ragbus} over the event bus. Immutable but for the set of models it knows to be loaded. */
+final class BusRagbus implements Ragbus {
+  private static final Duration DEFAULT_TIMEOUT = Duration.ofSeconds(30);
+
+  /**
+   * How much longer than the service the sender waits, so that the service's own answer to a missed
+   * deadline, which says whether the work had started, comes first.
+   */
+  private static final long SENDER_GRACE_MILLIS = 200;
+
+  private final Vertx vertx;
+  private final Addresses addresses;
+  private final Duration timeout;
+  private final String requestId;
+  private final Set<String> knownModels;
+
+  private BusRagbus(
+      Vertx vertx,
+      Addresses addresses,
+      Duration timeout,
+      String requestId,
+      Set<String> knownModels) {
+    this.vertx = vertx;
+    this.addresses = addresses;
+    this.timeout = timeout;
+    this.requestId = requestId;
+    this.knownModels = knownModels;
+  }
+
+  static Ragbus create(Vertx vertx, Addresses addresses) {
+    MessageCodecs.register(vertx);
+    return new BusRagbus(vertx, addresses, DEFAULT_TIMEOUT, null, ConcurrentHashMap.newKeySet());
+  }
+
+  @Override
+  public Ragbus withTimeout(Duration timeout) {
+    if (timeout.toMillis() < 1) {
+      throw new IllegalArgumentException("timeout must be at least 1 ms, not " + timeout);
+    }
+    return new BusRagbus(vertx, addresses, timeout, requestId, knownModels);
+  }
+
+  @Override
+  public Ragbus withRequestId(String requestId) {
+    if (!RequestIds.valid(requestId)) {
+      throw new IllegalArgumentException("request id must match " + RequestIds.PATTERN);
+    }
+    return new BusRagbus(vertx, addresses, timeout, requestId, knownModels);
+  }
+
+  @Override
+  public Future<Embeddings> embed(EmbedRequest request) {
+    return send(addresses.embed(), request);
+  }
+
+  @Override
+  public Future<Ranking> rerank(RerankRequest request) {
+    return send(addresses.rerank(), request);
+  }
+
+  @Override
+  public Future<Tokens> tokenize(TokenizeRequest request) {
+    return send(addresses.tokenize(), request);
+  }
+
+  @Override
+  public Future<DecodedTexts> decode(DecodeRequest request) {
+    return send(addresses.decode(), request);
+  }
+
+  @Override
+  public Future<ModelLoad> loadModel(ModelSpec model) {
+    return this.<ModelLoad>send(addresses.loadModel(), model)
+        .onSuccess(load -> knownModels.add(load.cacheKey()));
+  }
+
+  @Override
+  public Future<Void> ensureModelLoaded(String modelName, ModelType modelType) {
+    if (knownModels.contains(modelType.cacheKey(modelName))) {
+      return Future.succeededFuture();
+    }
+    return loadModel(ModelSpec.of(modelName, modelType))
+        .onSuccess(load -> knownModels.add(modelType.cacheKey(modelName)))
+        .mapEmpty();
+  }
+
+  @Override
+  public Future<ModelList> listModels() {
+    return send(addresses.listModels(), NoArguments.INSTANCE);
+  }
+
+  @Override
+  public Future<ModelInfo> model(String model) {
+    return send(addresses.getModel(), new ModelQuery(model));
+  }
+
+  @Override
+  public Future<ModelsCleared> clearModels(String model) {
+    knownModels.clear();
+    return send(addresses.clearModels(), new ModelQuery(model));
+  }
+
+  @Override
+  public Future<Cleanup> cleanup() {
+    knownModels.clear();
+    return send(addresses.cleanup(), NoArguments.INSTANCE);
+  }
+
+  @Override
+  public void cancel(String requestId) {
+    vertx.eventBus().publish(addresses.cancel(), new JsonObject().put("request_id", requestId));
+  }
+
+  @Override
+  public Future<Health> health() {
+    return send(addresses.health(), NoArguments.INSTANCE);
+  }
+
+  @Override
+  public Future<Stats> stats() {
+    return send(addresses.stats(), NoArguments.INSTANCE);
+  }
+
+  private <T> Future<T> send(String address, Record body) {
+    DeliveryOptions options =
+        new DeliveryOptions()
+            .setSendTimeout(timeout.toMillis() + SENDER_GRACE_MILLIS)
+            .addHeader(Addresses.TIMEOUT_HEADER, Long.toString(timeout.toMillis()));
+    if (requestId != null) {
+      options.addHeader(Addresses.REQUEST_ID_HEADER, requestId);
+    }
+    return vertx
+        .eventBus()
+        .<T>request(address, body, options)
+        .map(Message::body)
+        .recover(failure -> Future.failedFuture(typed(failure, address)));
+  }
+
+  /** Failures that the bus itself makes, in our terms. */
+  private RagbusException typed(Throwable failure, String address) {
+    if (failure instanceof RagbusException typed) {
+      return typed;
+    }
+    if (failure instanceof ReplyException reply) {
+      return switch (reply.failureType()) {
+        case TIMEOUT ->
+            RagbusException.of(Kind.TIMEOUT, "no answer within " + timeout.toMillis() + " ms");
+        case NO_HANDLERS ->
+            RagbusException.of(Kind.UNAVAILABLE, "nothing is deployed at " + address);
+        case RECIPIENT_FAILURE, ERROR -> RagbusException.of(Kind.RUNTIME, reply.getMessage());
+      };
+    }
+    return RagbusException.of(Kind.RUNTIME, String.valueOf(failure.getMessage()));
+  }
+}

@@ -1,0 +1,52 @@
+package dev.ragbus;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+
+/** The checks that the request records share; each names the field in its failure. */
+final class Checks {
+  private Checks() {}
+
+  static String required(String field, String value) {
+    if (value == null) {
+      throw RagbusException.invalid(field + " is required");
+    }
+    return value;
+  }
+
+  static String notBlank(String field, String value) {
+    if (required(field, value).isBlank()) {
+      throw RagbusException.invalid(field + " must not be blank");
+    }
+    return value;
+  }
+
+  static void notBlankIfPresent(String field, String value) {
+    if (value != null) {
+      notBlank(field, value);
+    }
+  }
+
+  static List<String> texts(String field, List<String> values) {
+    if (values == null) {
+      throw RagbusException.invalid(field + " is required");
+    }
+    List<String> copy = new ArrayList<>(values);
+    int missing = copy.indexOf(null);
+    if (missing >= 0) {
+      throw RagbusException.invalid(field + "[" + missing + "] must be a string, not null");
+    }
+    return Collections.unmodifiableList(copy);
+  }
+
+  static void positiveIfPresent(String field, Integer value) {
+    if (value != null && value < 1) {
+      throw RagbusException.invalid(field + " must be at least 1, not " + value);
+    }
+  }
+
+  static <T> T orDefault(T value, T defaultValue) {
+    return value == null ? defaultValue : value;
+  }
+}

@@ -1,0 +1,157 @@
+package dev.ragbus;
+
+import java.util.List;
+
+/**
+ * Texts to be turned into vectors. Immutable; checked when made.
+ *
+ * <p>Only {@code texts} must be given; {@link #of(String...)} and the methods that return a changed
+ * copy are the easy way. No component but those documented so is ever null.
+ *
+ * @param texts the texts, in the order the vectors come back in; may be empty, and {@code ""} is a
+ *     text like any other
+ * @param model the model's name; null for the deployment's default embedding model
+ * @param normalize whether vectors are scaled to length 1; default true
+ * @param dimensions how many leading dimensions to keep before normalising; null for all
+ * @param embeddingType the numbers of the vectors; default {@link EmbeddingType#FLOAT}
+ * @param prompt put in front of every text; null for none
+ * @param promptName the name of one of the model's own prompts; null for none
+ * @param truncate whether a text longer than the model takes is cut (default) or refused with
+ *     {@code TOO_LARGE}
+ * @param truncationDirection which end is cut; default {@link TruncationDirection#RIGHT}
+ */
+public record EmbedRequest(
+    List<String> texts,
+    String model,
+    Boolean normalize,
+    Integer dimensions,
+    EmbeddingType embeddingType,
+    String prompt,
+    String promptName,
+    Boolean truncate,
+    TruncationDirection truncationDirection) {
+
+  /**
+   * Checks every component and fills in defaults; throws {@link RagbusException} {@code INVALID}.
+   */
+  public EmbedRequest {
+    texts = Checks.texts("texts", texts);
+    Checks.notBlankIfPresent("model", model);
+    normalize = Checks.orDefault(normalize, true);
+    Checks.positiveIfPresent("dimensions", dimensions);
+    embeddingType = Checks.orDefault(embeddingType, EmbeddingType.FLOAT);
+    if (prompt != null && promptName != null) {
+      throw RagbusException.invalid("prompt and prompt_name exclude each other");
+    }
+    truncate = Checks.orDefault(truncate, true);
+    truncationDirection = Checks.orDefault(truncationDirection, TruncationDirection.RIGHT);
+  }
+
+  /** A request for the default model with all defaults. */
+  public static EmbedRequest of(String... texts) {
+    return of(List.of(texts));
+  }
+
+  /** A request for the default model with all defaults. */
+  public static EmbedRequest of(List<String> texts) {
+    return new EmbedRequest(texts, null, null, null, null, null, null, null, null);
+  }
+
+  /** The same for another model; null for the default one. */
+  public EmbedRequest withModel(String model) {
+    return new EmbedRequest(
+        texts,
+        model,
+        normalize,
+        dimensions,
+        embeddingType,
+        prompt,
+        promptName,
+        truncate,
+        truncationDirection);
+  }
+
+  /** The same with or without scaling to length 1. */
+  public EmbedRequest withNormalize(boolean normalize) {
+    return new EmbedRequest(
+        texts,
+        model,
+        normalize,
+        dimensions,
+        embeddingType,
+        prompt,
+        promptName,
+        truncate,
+        truncationDirection);
+  }
+
+  /** The same, keeping only so many leading dimensions; null for all. */
+  public EmbedRequest withDimensions(Integer dimensions) {
+    return new EmbedRequest(
+        texts,
+        model,
+        normalize,
+        dimensions,
+        embeddingType,
+        prompt,
+        promptName,
+        truncate,
+        truncationDirection);
+  }
+
+  /** The same with vectors in other numbers. */
+  public EmbedRequest withEmbeddingType(EmbeddingType embeddingType) {
+    return new EmbedRequest(
+        texts,
+        model,
+        normalize,
+        dimensions,
+        embeddingType,
+        prompt,
+        promptName,
+        truncate,
+        truncationDirection);
+  }
+
+  /** The same with this put in front of every text. */
+  public EmbedRequest withPrompt(String prompt) {
+    return new EmbedRequest(
+        texts,
+        model,
+        normalize,
+        dimensions,
+        embeddingType,
+        prompt,
+        null,
+        truncate,
+        truncationDirection);
+  }
+
+  /** The same with one of the model's own prompts. */
+  public EmbedRequest withPromptName(String promptName) {
+    return new EmbedRequest(
+        texts,
+        model,
+        normalize,
+        dimensions,
+        embeddingType,
+        null,
+        promptName,
+        truncate,
+        truncationDirection);
+  }
+
+  /** The same, with texts that are too long cut at one end, or refused. */
+  public EmbedRequest withTruncation(boolean truncate, TruncationDirection direction) {
+    return new EmbedRequest(
+        texts,
+        model,
+        normalize,
+        dimensions,
+        embeddingType,
+        prompt,
+        promptName,
+        truncate,
+        direction);
+  }
+}

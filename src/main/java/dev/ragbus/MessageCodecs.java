@@ -1,0 +1,206 @@
+package dev.ragbus;
+
+import io.vertx.core.Vertx;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.eventbus.EventBus;
+import io.vertx.core.eventbus.MessageCodec;
+import java.io.IOException;
+import java.util.List;
+
+/**
+ * The event-bus codecs of the records and of {@link RagbusException}.
+ *
+ * <p>Within a JVM a message is handed over as it is. Between nodes a body is a version byte and
+ * either JSON or, for vectors, a header and little-endian float32.
+ */
+public final class MessageCodecs {
+  private static final byte VERSION = 1;
+
+  private static final List<Class<? extends Record>> RECORDS =
+      List.of(
+          EmbedRequest.class,
+          RerankRequest.class,
+          Ranking.class,
+          ModelSpec.class,
+          ModelLoad.class,
+          ModelQuery.class,
+          ModelInfo.class,
+          ModelList.class,
+          ModelsCleared.class,
+          TokenizeRequest.class,
+          Tokens.class,
+          DecodeRequest.class,
+          DecodedTexts.class,
+          Cleanup.class,
+          Health.class,
+          Stats.class,
+          NoArguments.class);
+
+  private MessageCodecs() {}
+
+  /** Registers every codec with the event bus; harmless where that was done before. */
+  public static void register(Vertx vertx) {
+    EventBus bus = vertx.eventBus();
+    RECORDS.forEach(type -> register(bus, type));
+    registerOnce(bus, Embeddings.class, new EmbeddingsCodec());
+    registerOnce(bus, RagbusException.class, new ExceptionCodec());
+  }
+
+  private static <T extends Record> void register(EventBus bus, Class<T> type) {
+    registerOnce(bus, type, new JsonRecordCodec<>(type));
+  }
+
+  private static <T> void registerOnce(EventBus bus, Class<T> type, MessageCodec<T, T> codec) {
+    try {
+      bus.registerDefaultCodec(type, codec);
+    } catch (IllegalStateException alreadyRegistered) {
+      // Another deployment or client of this Vertx was first; its codec is the same.
+    }
+  }
+
+  /** The frame that all codecs share: a version byte, then the body. */
+  private abstract static class Codec<T> implements MessageCodec<T, T> {
+    private final Class<T> type;
+
+    Codec(Class<T> type) {
+      this.type = type;
+    }
+
+    abstract void write(Buffer buffer, T value);
+
+    abstract T read(int position, Buffer buffer) throws IOException;
+
+    @Override
+    public final void encodeToWire(Buffer buffer, T value) {
+      buffer.appendByte(VERSION);
+      write(buffer, value);
+    }
+
+    @Override
+    public final T decodeFromWire(int position, Buffer buffer) {
+      byte version = buffer.getByte(position);
+      if (version != VERSION) {
+        throw RagbusException.of(
+            RagbusException.Kind.SERIALIZATION,
+            type.getSimpleName() + " has wire version " + version + ", known is " + VERSION);
+      }
+      try {
+        return read(position + 1, buffer);
+      } catch (IOException e) {
+        throw RagbusException.of(
+            RagbusException.Kind.SERIALIZATION, type.getSimpleName() + " cannot be read");
+      }
+    }
+
+    @Override
+    public final T transform(T value) {
+      return value;
+    }
+
+    @Override
+    public final String name() {
+      return type.getName();
+    }
+
+    @Override
+    public final byte systemCodecID() {
+      return -1;
+    }
+  }
+
+  private static final class JsonRecordCodec<T extends Record> extends Codec<T> {
+    private final Class<T> type;
+
+    JsonRecordCodec(Class<T> type) {
+      super(type);
+      this.type = type;
+    }
+
+    @Override
+    void write(Buffer buffer, T value) {
+      appendBytes(buffer, JsonBodies.bytes(value));
+    }
+
+    @Override
+    T read(int position, Buffer buffer) throws IOException {
+      return JsonBodies.MAPPER.readValue(getBytes(buffer, position), type);
+    }
+  }
+
+  private static final class EmbeddingsCodec extends Codec<Embeddings> {
+    EmbeddingsCodec() {
+      super(Embeddings.class);
+    }
+
+    @Override
+    void write(Buffer buffer, Embeddings value) {
+      Header header =
+          new Header(value.model(), value.dimensions(), value.count(), value.type(), value.usage());
+      appendBytes(buffer, JsonBodies.bytes(header));
+      for (float number : value.values()) {
+        buffer.appendFloatLE(number);
+      }
+    }
+
+    @Override
+    Embeddings read(int position, Buffer buffer) throws IOException {
+      byte[] headerBytes = getBytes(buffer, position);
+      Header header = JsonBodies.MAPPER.readValue(headerBytes, Header.class);
+      int at = position + Integer.BYTES + headerBytes.length;
+      float[] values = new float[(buffer.length() - at) / Float.BYTES];
+      for (int i = 0; i < values.length; i++) {
+        values[i] = buffer.getFloatLE(at + i * Float.BYTES);
+      }
+      return new Embeddings(
+          values, header.model, header.dimensions, header.count, header.type, header.usage);
+    }
+
+    private record Header(
+        String model, int dimensions, int count, EmbeddingType type, Usage usage) {}
+  }
+
+  private static final class ExceptionCodec extends Codec<RagbusException> {
+    ExceptionCodec() {
+      super(RagbusException.class);
+    }
+
+    @Override
+    void write(Buffer buffer, RagbusException value) {
+      Failure failure =
+          new Failure(
+              value.kind(),
+              value.detail(),
+              value.retryable(),
+              value.retryAfterMillis(),
+              value.pythonType());
+      appendBytes(buffer, JsonBodies.bytes(failure));
+    }
+
+    @Override
+    RagbusException read(int position, Buffer buffer) throws IOException {
+      Failure failure = JsonBodies.MAPPER.readValue(getBytes(buffer, position), Failure.class);
+      return RagbusException.of(
+          failure.kind,
+          failure.detail,
+          failure.retryable,
+          failure.retryAfterMillis,
+          failure.pythonType);
+    }
+
+    private record Failure(
+        RagbusException.Kind kind,
+        String detail,
+        boolean retryable,
+        long retryAfterMillis,
+        String pythonType) {}
+  }
+
+  private static void appendBytes(Buffer buffer, byte[] bytes) {
+    buffer.appendInt(bytes.length).appendBytes(bytes);
+  }
+
+  private static byte[] getBytes(Buffer buffer, int position) {
+    int length = buffer.getInt(position);
+    return buffer.getBytes(position + Integer.BYTES, position + Integer.BYTES + length);
+  }
+}

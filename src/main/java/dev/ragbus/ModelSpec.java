@@ -1,0 +1,128 @@
+package dev.ragbus;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import java.util.Map;
+
+/**
+ * A model to load, and how. Immutable; checked when made. All but {@code modelName} may be left to
+ * their defaults; a null option means what the model itself or the deployment says.
+ *
+ * @param modelName the name it is asked for by
+ * @param modelType what it does; default {@link ModelType#EMBEDDING}
+ * @param forceReload whether a model that is loaded is loaded again; default false
+ * @param source where it is looked for; default {@link Source#AUTO}
+ * @param path its folder, for {@link Source#LOCAL}; under {@code [models] dir} where it comes from
+ *     a request
+ * @param revision its revision on the hub
+ * @param engine what runs it, such as {@code openvino}; default {@code auto}
+ * @param precision {@code auto} (default), {@code f32} or {@code bf16}
+ * @param device {@code cpu} or {@code auto} (default)
+ * @param maxTokens cuts texts at fewer tokens than the model could take
+ * @param pooling replaces the model's own pooling
+ * @param normalize replaces the model's own choice whether vectors are scaled to length 1
+ * @param prompts named prompts, added to the model's own
+ * @param pinned whether the model is never evicted; default false
+ */
+public record ModelSpec(
+    String modelName,
+    ModelType modelType,
+    Boolean forceReload,
+    Source source,
+    String path,
+    String revision,
+    String engine,
+    String precision,
+    String device,
+    Integer maxTokens,
+    String pooling,
+    Boolean normalize,
+    Map<String, String> prompts,
+    Boolean pinned) {
+
+  /** Where a model is looked for. */
+  public enum Source {
+    /** Packaged, then local, then the hub's cache, then the hub where that is allowed. */
+    @JsonProperty("auto")
+    AUTO,
+    /** On the class path. */
+    @JsonProperty("packaged")
+    PACKAGED,
+    /** A folder of this machine. */
+    @JsonProperty("local")
+    LOCAL,
+    /** The hub or its cache on this machine. */
+    @JsonProperty("hub")
+    HUB
+  }
+
+  /**
+   * Checks every component and fills in defaults; throws {@link RagbusException} {@code INVALID}.
+   */
+  public ModelSpec {
+    Checks.notBlank("model_name", modelName);
+    modelType = Checks.orDefault(modelType, ModelType.EMBEDDING);
+    forceReload = Checks.orDefault(forceReload, false);
+    source = Checks.orDefault(source, Source.AUTO);
+    engine = Checks.orDefault(engine, "auto");
+    precision = Checks.orDefault(precision, "auto");
+    device = Checks.orDefault(device, "auto");
+    Checks.positiveIfPresent("max_tokens", maxTokens);
+    prompts = prompts == null ? Map.of() : Map.copyOf(prompts);
+    pinned = Checks.orDefault(pinned, false);
+  }
+
+  /** A model with all defaults. */
+  public static ModelSpec of(String modelName, ModelType modelType) {
+    return new ModelSpec(
+        modelName, modelType, null, null, null, null, null, null, null, null, null, null, null,
+        null);
+  }
+
+  /** The same, loaded again even where it is loaded. */
+  public ModelSpec withForceReload(boolean forceReload) {
+    return new ModelSpec(
+        modelName,
+        modelType,
+        forceReload,
+        source,
+        path,
+        revision,
+        engine,
+        precision,
+        device,
+        maxTokens,
+        pooling,
+        normalize,
+        prompts,
+        pinned);
+  }
+
+  /** The same with another precision. */
+  public ModelSpec withPrecision(String precision) {
+    return new ModelSpec(
+        modelName,
+        modelType,
+        forceReload,
+        source,
+        path,
+        revision,
+        engine,
+        precision,
+        device,
+        maxTokens,
+        pooling,
+        normalize,
+        prompts,
+        pinned);
+  }
+
+  /** The key it is cached under: {@code type:name}. */
+  public String cacheKey() {
+    return modelType.cacheKey(modelName);
+  }
+
+  /** Whether another spec asks for the same model loaded in the same way. */
+  public boolean sameOptions(ModelSpec other) {
+    return withForceReload(false).equals(other.withForceReload(false));
+  }
+}

@@ -1,0 +1,13 @@
+package dev.ragbus;
+
+import java.util.List;
+
+/**
+ * What clearing came to.
+ *
+ * @param status always {@code cleared}
+ * @param clearedModels the cache keys that are gone
+ * @param remainingModels the cache keys that are left
+ */
+public record ModelsCleared(
+    String status, List<String> clearedModels, List<String> remainingModels) {}

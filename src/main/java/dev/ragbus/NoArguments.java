@@ -1,0 +1,7 @@
+package dev.ragbus;
+
+/** The body of operations without arguments. */
+public record NoArguments() {
+  /** The one value there is. */
+  public static final NoArguments INSTANCE = new NoArguments();
+}

@@ -1,0 +1,106 @@
+package dev.ragbus;
+
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import java.time.Duration;
+import java.util.List;
+
+/**
+ * The client of a Ragbus deployment: embeddings, rerankings and model management as messages on the
+ * event bus, to this JVM or another node.
+ *
+ * <pre>{@code
+ * Ragbus ragbus = Ragbus.create(vertx);
+ * ragbus.embed("How tall is Mont Blanc?").onSuccess(vectors -> use(vectors.row(0)));
+ * }</pre>
+ *
+ * <p>Every method returns at once; its future completes on the caller's own context and fails with
+ * a {@link RagbusException} only. A client may be used from any thread and needs no closing.
+ */
+public interface Ragbus {
+  /** A client of the deployment under the default address prefix, with a timeout of 30 s. */
+  static Ragbus create(Vertx vertx) {
+    return create(vertx, Addresses.DEFAULT_PREFIX);
+  }
+
+  /** A client of the deployment under an address prefix, with a timeout of 30 s. */
+  static Ragbus create(Vertx vertx, String addressPrefix) {
+    return BusRagbus.create(vertx, new Addresses(addressPrefix));
+  }
+
+  /**
+   * The same client with another timeout for every request sent through it. The time left travels
+   * with the request; work whose time is over is dropped. A deployment caps it at its own limit.
+   *
+   * @param timeout at least a millisecond
+   */
+  Ragbus withTimeout(Duration timeout);
+
+  /**
+   * The same client with a name for the requests sent through it, for logs and {@link
+   * #cancel(String)}.
+   *
+   * @param requestId {@code ^[A-Za-z0-9._-]{1,64}$}
+   */
+  Ragbus withRequestId(String requestId);
+
+  /** Texts to vectors, in the order of the texts. */
+  Future<Embeddings> embed(EmbedRequest request);
+
+  /** Texts to vectors by the default model. */
+  default Future<Embeddings> embed(String... texts) {
+    return embed(EmbedRequest.of(texts));
+  }
+
+  /** Ranks texts by how well they answer a query. */
+  Future<Ranking> rerank(RerankRequest request);
+
+  /** Ranks texts by how well they answer a query, by the default reranker. */
+  default Future<Ranking> rerank(String query, List<String> texts) {
+    return rerank(RerankRequest.of(query, texts));
+  }
+
+  /** Texts to a model's tokens. */
+  Future<Tokens> tokenize(TokenizeRequest request);
+
+  /** Token ids back to texts. */
+  Future<DecodedTexts> decode(DecodeRequest request);
+
+  /** Loads a model, or tells that it is loaded; many callers at once cause one load. */
+  Future<ModelLoad> loadModel(ModelSpec model);
+
+  /**
+   * Loads a model unless this client knows that it is loaded; then nothing is sent. The client
+   * forgets what it knew after {@link #clearModels}, {@link #clearMemory} and {@link #cleanup}.
+   */
+  Future<Void> ensureModelLoaded(String modelName, ModelType modelType);
+
+  /** The loaded models. */
+  Future<ModelList> listModels();
+
+  /** One loaded model, by name or cache key; fails with {@code MODEL_NOT_FOUND}. */
+  Future<ModelInfo> model(String model);
+
+  /**
+   * Forgets a loaded model by name or cache key, or all of them for null. Requests that are using
+   * it are answered; its memory is given back after them. An unknown name clears nothing.
+   */
+  Future<ModelsCleared> clearModels(String model);
+
+  /** Clears all models, collects garbage in Python and gives memory back to the system. */
+  Future<Cleanup> cleanup();
+
+  /** {@link #cleanup()}, and this client forgets which models it knew to be loaded. */
+  default Future<Cleanup> clearMemory() {
+    return cleanup();
+  }
+
+  /** Drops the requests with this id wherever they wait or run; their callers get CANCELLED. */
+  void cancel(String requestId);
+
+  /** Whether the service can serve. */
+  Future<Health> health();
+
+  /** Counters and quantiles. */
+  Future<Stats> stats();
+}

@@ -1,0 +1,64 @@
+package dev.ragbus;
+
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Counters since the start, and quantiles of recent requests.
+ *
+ * @param operations by operation ({@code embed}, {@code rerank}, …)
+ * @param queue the inference queue
+ * @param lanes one entry a lane
+ * @param models one entry a loaded model
+ * @param residentBytes resident memory of the process
+ */
+public record Stats(
+    Map<String, Operation> operations,
+    Queue queue,
+    List<Lane> lanes,
+    List<ModelInfo> models,
+    long residentBytes) {
+
+  /**
+   * An operation's counters.
+   *
+   * @param accepted requests admitted
+   * @param answered requests answered with a result
+   * @param failed failures by kind
+   * @param p50Millis median time from arrival to answer
+   * @param p99Millis 99th percentile of it
+   */
+  public record Operation(
+      long accepted, long answered, Map<String, Long> failed, double p50Millis, double p99Millis) {}
+
+  /**
+   * The inference queue.
+   *
+   * @param items rows waiting
+   * @param tokens tokens waiting
+   * @param batches batches run
+   * @param rows rows run
+   * @param realTokens tokens run, without padding
+   * @param paddedTokens tokens run, with padding
+   * @param dropped rows that were dropped before they ran, their request being over
+   */
+  public record Queue(
+      int items,
+      long tokens,
+      long batches,
+      long rows,
+      long realTokens,
+      long paddedTokens,
+      long dropped) {}
+
+  /**
+   * A lane.
+   *
+   * @param name its name
+   * @param role what it runs
+   * @param state {@code idle}, {@code busy}, {@code starting} or {@code closed}
+   * @param calls calls run
+   * @param replaced how often its thread was abandoned and replaced
+   */
+  public record Lane(String name, String role, String state, long calls, long replaced) {}
+}
