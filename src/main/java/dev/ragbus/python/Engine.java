@@ -27,7 +27,9 @@ public interface Engine {
     /** Collects garbage and gives memory back. */
     COLLECT("collect", Place.LOADER),
     /** Answers; shows that the interpreter can be had. */
-    PING("ping", Place.CONTROL);
+    PING("ping", Place.CONTROL),
+    /** What Python knows of itself. */
+    STATS("stats", Place.CONTROL);
 
     private final String operation;
     private final Place place;

@@ -127,10 +127,10 @@ final class InterpreterLane {
     private final long giveUpNanos;
     private final Object queued;
 
-    Call(Function<Bridge, T> work, long giveUpNanos) {
+    Call(Function<Bridge, T> work, long giveUpNanos, Object queued) {
       this.work = work;
       this.giveUpNanos = giveUpNanos;
-      this.queued = metrics == null ? null : metrics.enqueue();
+      this.queued = queued;
     }
 
     /** On the lane's thread. */
@@ -171,7 +171,7 @@ final class InterpreterLane {
     private final Set<Call<?>> pending = new LinkedHashSet<>();
     private final Promise<Void> opened = Promise.promise();
     private final Promise<Void> ended = Promise.promise();
-    private final Call<Void> closing = new Call<>(bridge -> null, Long.MAX_VALUE);
+    private final Call<Void> closing = new Call<>(bridge -> null, Long.MAX_VALUE, null);
     private boolean open;
 
     Interpreter() {
@@ -186,7 +186,8 @@ final class InterpreterLane {
     }
 
     <T> Future<T> submit(Function<Bridge, T> work, long giveUpNanos) {
-      Call<T> call = new Call<>(work, giveUpNanos);
+      Call<T> call = 
+          new Call<>(work, giveUpNanos, metrics == null ? null : metrics.enqueue());
       pending.add(call);
       queue.add(call);
       return call.promise.future();

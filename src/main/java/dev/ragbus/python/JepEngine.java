@@ -1,8 +1,6 @@
 package dev.ragbus.python;
 
 import dev.ragbus.JsonBodies;
-import dev.ragbus.RagbusException;
-import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Stats;
 import dev.ragbus.python.InterpreterLane.Role;
@@ -202,10 +200,5 @@ public final class JepEngine implements Engine {
       return Future.future(
           promise -> JepEngine.this.context.runOnContext(v -> action.get().onComplete(promise)));
     }
-  }
-
-  /** The failure of a service without lanes. */
-  static RagbusException notStarted() {
-    return RagbusException.of(Kind.NOT_INITIALIZED, "the service is starting");
   }
 }
