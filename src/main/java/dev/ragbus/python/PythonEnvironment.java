@@ -271,13 +271,9 @@ public record PythonEnvironment(
                 + fix);
       }
       if (!ready.holds(jep)) {
+        Path lacking = Files.exists(ready.jepLibrary()) ? ready.libpython() : ready.jepLibrary();
         throw new PythonEnvironmentException(
-            "The environment "
-                + folder
-                + " lacks "
-                + ready.jepLibrary()
-                + " or its shared libpython: "
-                + fix);
+            "The environment " + folder + " lacks its shared library " + lacking + ": " + fix);
       }
       preflight(ready);
       return ready;
