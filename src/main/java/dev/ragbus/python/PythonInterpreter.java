@@ -106,21 +106,20 @@ record PythonInterpreter(Path executable, Map<String, String> facts) {
     var text = new StringBuilder(surroundings.variables().getOrDefault("PYENV_VERSION", ""));
     for (String candidate : candidates(pythonPath)) {
       var file = surroundings.which(candidate);
-      text.append('\n')
-          .append(candidate)
-          .append(' ')
-          .append(file.isPresent() ? stamp(file.get()) : "-");
+      text.append('\n').append(candidate).append(' ').append(stamp(file.orElse(Path.of("/-"))));
     }
     return text.toString();
   }
 
-  /** Changes when a file is replaced. */
+  /** Changes when a file is replaced, comes or goes. */
   static String stamp(Path file) throws IOException {
-    return file.toRealPath()
-        + " "
-        + Files.size(file)
-        + " "
-        + Files.getLastModifiedTime(file).toMillis();
+    return Files.exists(file)
+        ? file.toRealPath()
+            + " "
+            + Files.size(file)
+            + " "
+            + Files.getLastModifiedTime(file).toMillis()
+        : "-";
   }
 
   /**

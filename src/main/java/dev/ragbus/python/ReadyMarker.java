@@ -32,14 +32,20 @@ record ReadyMarker(
   static ReadyMarker of(Path folder, PythonInterpreter python) throws IOException {
     Path jep = python.file("platlib").resolve("jep");
     Path library = jep.resolve("libjep.jnilib");
+    library = Files.exists(library) ? library : jep.resolve("libjep.so");
+    Path base = python.file("base_executable");
     return new ReadyMarker(
         folder,
         python.executable(),
         python.version(),
-        Files.exists(library) ? library : jep.resolve("libjep.so"),
+        library,
         python.file("libpython"),
-        python.file("base_executable"),
-        "");
+        base,
+        stamp(base, library));
+  }
+
+  private static String stamp(Path base, Path library) throws IOException {
+    return PythonInterpreter.stamp(base) + " " + PythonInterpreter.stamp(library);
   }
 
   /** The marker in a file; empty if there is none, or not a whole one. */
@@ -58,7 +64,7 @@ record ReadyMarker(
               Path.of(lines.getProperty("jepLibrary")),
               Path.of(lines.getProperty("libpython")),
               Path.of(lines.getProperty("baseExecutable")),
-              lines.getProperty("base")));
+              lines.getProperty("stamp")));
     } catch (NullPointerException | IllegalArgumentException e) {
       return Optional.empty();
     }
@@ -72,7 +78,7 @@ record ReadyMarker(
     lines.setProperty("jepLibrary", jepLibrary.toString());
     lines.setProperty("libpython", libpython.toString());
     lines.setProperty("baseExecutable", baseExecutable.toString());
-    lines.setProperty("base", base);
+    lines.setProperty("stamp", stamp);
     var text = new StringWriter();
     lines.store(text, null);
     replace(file, text.toString());
@@ -93,7 +99,7 @@ record ReadyMarker(
         && Files.isRegularFile(jepLibrary)
         && Files.isRegularFile(libpython)
         && Files.isRegularFile(baseExecutable)
-        && base.equals(PythonInterpreter.stamp(baseExecutable))
+        && stamp.equals(stamp(baseExecutable, jepLibrary))
         && installedJep().equals(Optional.of(jepVersion));
   }
 
