@@ -179,11 +179,17 @@ def _stats() -> dict[str, Any]:
     return {"resident_bytes": hosting.resident_bytes(), "allocated_blocks": sys.getallocatedblocks(), "models": models}
 
 
+def _locate(**wanted: Any) -> dict[str, Any]:
+    """Find a model's folder, and say what the folder says the model is."""
+    found = sources.locate(**wanted)
+    return {**found, "type": model.type_of(Path(found["path"]))}
+
+
 _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "start": hosting.start,
     "load": _load,
     "unload": _unload,
-    "locate": sources.locate,
+    "locate": _locate,
     "tokens": _tokens,
     "decode": _decode,
     "collect": _collect,

@@ -81,6 +81,12 @@ def missing_from(folder: Path) -> str | None:
     return None
 
 
+def type_of(folder: Path) -> ModelType:
+    """Return what the model in a folder does: a classifier's architecture makes it a cross-encoder."""
+    architectures = _read(folder / "config.json").get("architectures") or []
+    return "cross-encoder" if any(str(it).endswith("ForSequenceClassification") for it in architectures) else "embedding"
+
+
 def read_folder(
     folder: Path,
     model_type: str,

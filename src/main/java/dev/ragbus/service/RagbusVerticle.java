@@ -8,7 +8,6 @@ import dev.ragbus.MessageCodecs;
 import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.NoArguments;
-import dev.ragbus.OptionsReader;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
@@ -78,8 +77,9 @@ public final class RagbusVerticle extends VerticleBase {
           "RagbusVerticle must be deployed with one instance; lanes.inference sets how much runs"
               + " side by side");
     }
-    options = OptionsReader.read(config());
-    OptionsReader.notActing(options)
+    options = RagbusOptions.from(config());
+    options
+        .notActingYet()
         .forEach(key -> LOG.log(System.Logger.Level.WARNING, "{0} is set but not acting yet", key));
     MessageCodecs.register(vertx);
     metrics = new ServiceMetrics(options.bus().addressPrefix());
