@@ -1,0 +1,192 @@
+"""The only module that Java calls. Every function returns a value or a failure; none raises (SystemExit would end the JVM).
+
+A *lane* is one Java thread with one interpreter; all lanes share this module. Text crosses as UTF-8 in the lane's byte buffer,
+JSON as UTF-8 bytes, ids and vectors in the lane's int and float buffers.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragbus import hosting, model, registry, sources, tokenization
+from ragbus.convert import to_json, to_py
+from ragbus.engines import EngineOptions, load_engine
+from ragbus.errors import RagbusError, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragbus.pooling import Floats, Ints
+
+_lane = threading.local()
+_HEADER = 4  # ints a row before the ids
+
+
+def bind(ints: Ints, floats: Floats, bytes_: NDArray[Any]) -> bytes | None:
+    """Take this thread's transfer buffers: int32, float32 and bytes (int8 or uint8), which Java keeps alive. Again after growth."""
+    try:
+        _lane.ints, _lane.floats, _lane.bytes = ints, floats, bytes_.view(np.uint8)
+    except BaseException as error:  # noqa: BLE001 - nothing may leave the bridge
+        return describe(error)
+    return None
+
+
+def call(op: str, body: NDArray[Any] | bytes | None = None) -> list[Any]:
+    """Run a control operation of `_OPERATIONS` on a JSON body; return `[True, result]` or `[False, failure]`, both JSON bytes."""
+    try:
+        operation = _OPERATIONS.get(op)
+        if operation is None:
+            raise RagbusError("INVALID", f"operation {op!r} is not one of {', '.join(_OPERATIONS)}")  # noqa: TRY301
+        arguments = to_py(body)
+        if not isinstance(arguments, dict):
+            raise RagbusError("INVALID", f"{op} takes a JSON object")  # noqa: TRY301
+        return [True, to_json(operation(**arguments))]
+    except BaseException as error:  # noqa: BLE001
+        return [False, describe(error)]
+
+
+def tokenize(  # noqa: PLR0913 - the seam's signature
+    handle: int, count: int, pair: bool, max_tokens: int, max_chunks: int, truncate_left: bool  # noqa: FBT001
+) -> Ints | bytes:
+    """Tokenise the texts in the bound buffers: `ints[:count]` are their UTF-8 lengths, `bytes` holds them back to back.
+
+    Returns one int32 array: rows, then text, length, boundary, total of each row, then all ids one after another (see
+    `tokenization.flatten`), or a failure.
+    """
+    try:
+        engine = registry.get(handle).engine
+        most = engine.folder.max_tokens
+        lowered = most if pair or max_tokens <= 0 else min(most, max_tokens)
+        document = max_tokens if pair and max_tokens > 0 else None
+        cut = tokenization.Cut(lowered, document, max_chunks, truncate_left)
+        return tokenization.flatten(engine.tokenize(_texts(count), cut, pair=pair))
+    except BaseException as error:  # noqa: BLE001
+        return describe(error)
+
+
+def _texts(count: int) -> list[str]:
+    ends = np.cumsum(_lane.ints[:count], dtype=np.int64).tolist()
+    if len(ends) != count or (ends and ends[-1] > _lane.bytes.size):
+        raise RagbusError("RUNTIME", f"the buffers hold fewer than {count} texts")
+    blob = _lane.bytes[: ends[-1] if ends else 0].tobytes()
+    try:
+        return [blob[start:stop].decode() for start, stop in zip([0, *ends[:-1]], ends, strict=False)]
+    except UnicodeDecodeError as error:
+        raise RagbusError("SERIALIZATION", f"a text is no UTF-8: {error}") from error
+
+
+def forward(handle: int, rows: int, width: int) -> bytes | None:
+    """Run a batch in the bound buffers; return None, or a failure.
+
+    `ints` holds length, boundary, dimensions and flags of each row, then rows x width padded ids; rows x outputs values go to
+    `floats`.
+    """
+    try:
+        engine = registry.get(handle).engine
+        start, stop, outputs = _HEADER * rows, (_HEADER + width) * rows, engine.outputs
+        ints, floats = _lane.ints, _lane.floats
+        if stop > ints.size or rows * outputs > floats.size:
+            raise RagbusError("RUNTIME", f"the buffers are too small for {rows} x {width} ids or {rows} x {outputs} values")  # noqa: TRY301
+        table = ints[:start].reshape(rows, _HEADER)
+        out = floats[: rows * outputs].reshape(rows, outputs)
+        engine.finish(engine.forward(ints[start:stop].reshape(rows, width), table, out), table, out)
+    except BaseException as error:  # noqa: BLE001
+        return describe(error)
+    return None
+
+
+def _load(  # noqa: PLR0913 - the options of a model
+    *,
+    name: str,
+    path: str,
+    type: str = "embedding",  # noqa: A002 - the name in the message
+    lanes: int = 1,
+    max_tokens: int | None = None,
+    pooling: str | None = None,
+    normalize: bool | None = None,
+    precision: str = "auto",
+    engine: str = "auto",
+    device: str | None = None,
+    prompts: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    started, before = time.monotonic_ns(), hosting.resident_bytes()
+    folder = model.read_folder(
+        Path(path), type, max_tokens=max_tokens, pooling=pooling, normalize=normalize, prompts=prompts
+    )
+    tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
+    runs = load_engine(engine, folder, tokens, EngineOptions(lanes=lanes, precision=precision, device=device))
+    hosting.trim()
+    memory = max(hosting.resident_bytes() - before, folder.weights_bytes())
+    handle = registry.add(name, runs, memory).handle
+    return {
+        "handle": handle,
+        "name": name,
+        "type": folder.model_type,
+        "dimensions": runs.outputs if folder.model_type == "embedding" else None,
+        "outputs": runs.outputs,
+        "max_tokens": folder.max_tokens,
+        "pad_id": tokens.pad_id,
+        "vocab_size": tokens.vocab_size,
+        "engine": runs.name,
+        "precision": runs.precision,
+        "device": runs.device,
+        "memory_bytes": memory,
+        "load_millis": (time.monotonic_ns() - started) // 1_000_000,
+        "prompts": folder.prompts,
+        "default_prompt_name": folder.default_prompt_name,
+        "normalize": folder.normalize,
+        "activation": runs.activation,
+        "labels": folder.labels,
+    }
+
+
+def _unload(*, handle: int) -> dict[str, Any]:
+    registry.remove(handle)
+    return {}
+
+
+def _tokens(*, handle: int, texts: list[str], add_special_tokens: bool = True) -> dict[str, Any]:
+    source = registry.get(handle).engine.tokens
+    return {"tokens": tokenization.describe_tokens(source, texts, add_special_tokens=add_special_tokens)}
+
+
+def _decode(*, handle: int, ids: list[list[int]], skip_special_tokens: bool = True) -> dict[str, Any]:
+    source = registry.get(handle).engine.tokens
+    return {"texts": tokenization.decode(source, ids, skip_special_tokens=skip_special_tokens)}
+
+
+def _collect() -> dict[str, Any]:
+    before = hosting.resident_bytes()
+    collected = gc.collect()
+    hosting.trim()
+    return {"collected": collected, "resident_bytes_before": before, "resident_bytes_after": hosting.resident_bytes()}
+
+
+def _ping() -> dict[str, Any]:
+    return {"thread": threading.current_thread().name}
+
+
+def _stats() -> dict[str, Any]:
+    models = [{"handle": it.handle, "name": it.name, "memory_bytes": it.memory_bytes} for it in registry.loaded()]
+    return {"resident_bytes": hosting.resident_bytes(), "allocated_blocks": sys.getallocatedblocks(), "models": models}
+
+
+_OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "start": hosting.start,
+    "load": _load,
+    "unload": _unload,
+    "locate": sources.locate,
+    "tokens": _tokens,
+    "decode": _decode,
+    "collect": _collect,
+    "ping": _ping,
+    "stats": _stats,
+}

@@ -1,0 +1,78 @@
+"""Failures as they cross to Java: one exception with a kind, and any exception as bounded, safe UTF-8 JSON."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import traceback
+from typing import Literal
+
+Kind = Literal[
+    "INVALID",
+    "MODEL_NOT_FOUND",
+    "MODULE_NOT_FOUND",
+    "FUNCTION_NOT_FOUND",
+    "CONFLICT",
+    "TOO_LARGE",
+    "TYPE_CONVERSION",
+    "PYTHON",
+    "RUNTIME",
+    "SERIALIZATION",
+    "NOT_INITIALIZED",
+    "UNAVAILABLE",
+]
+
+MAX_MESSAGE_CHARS = 2_000
+MAX_TRACEBACK_CHARS = 8_000
+
+
+class RagbusError(Exception):
+    """A failure that Ragbus itself found, with the kind its caller is told."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        """Keep the kind beside the message."""
+        super().__init__(message)
+        self.kind: Kind = kind
+
+
+def type_name(value: object) -> str:
+    """Name the class of a value: builtins bare, else qualified by its module."""
+    cls = type(value)
+    return cls.__qualname__ if cls.__module__ == builtins.__name__ else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an exception says, even if its own `__str__` raises."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - a user's __str__ may raise anything, SystemExit too
+        return f"<{type(error).__qualname__} whose message cannot be shown>"
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as broken:  # noqa: BLE001 - as above
+        return f"<traceback cannot be shown: {type(broken).__qualname__}>"
+
+
+def safe(text: str) -> str:
+    """Replace what UTF-8 cannot carry (lone surrogates) by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def describe(error: BaseException) -> bytes:
+    """Return a failure as UTF-8 JSON: kind, type, message (its first 2,000 characters), traceback (its last 8,000)."""
+    return json.dumps(
+        {
+            "kind": error.kind if isinstance(error, RagbusError) else "PYTHON",
+            "type": safe(type_name(error)),
+            "message": safe(message_of(error))[:MAX_MESSAGE_CHARS],
+            "traceback": safe(_traceback_of(error))[-MAX_TRACEBACK_CHARS:],
+        },
+        ensure_ascii=False,
+    ).encode("utf-8", "replace")

@@ -1,0 +1,139 @@
+"""What a process that hosts Python in a JVM needs once: switches, guards, memory settings, versions."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.metadata
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragbus import streams
+from ragbus.errors import RagbusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# Deeper recursion through C code overflows a lane's stack, and with it the JVM.
+MAX_RECURSION = 5_000
+
+# mallopt's parameters (glibc malloc.h). Few arenas, since every thread would otherwise grow one of its own, and free memory at
+# the top of the heap goes back to the system. Naming the trim threshold ends glibc's own adjusting, so that of mmap is named too:
+# left at 128 KB, each large array would be mapped and faulted in anew.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_MALLOC_SETTINGS = ((_M_ARENA_MAX, 2), (_M_TRIM_THRESHOLD, 32 << 20), (_M_MMAP_THRESHOLD, 4 << 20))
+
+_ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "OPENVINO_TELEMETRY": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_PACKAGES = ("numpy", "openvino", "tokenizers", "jep")
+_JAVA_DOORS = ("findClass", "forName")  # in jep's module: how Python code would get at any Java class
+
+_start_lock = threading.Lock()
+_started = threading.Event()
+log = logging.getLogger("ragbus")
+
+
+def start(
+    *,
+    log_fd: int | None = None,
+    switch_interval_seconds: float | None = None,
+    module_path: Sequence[str] = (),
+    offline: bool = False,
+) -> dict[str, str]:
+    """Set the process up, once: a repeat changes nothing. Return the versions of Python and of the packages.
+
+    Raises RUNTIME on a Python without its interpreter lock, which jep does not support.
+    """
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        raise RagbusError("RUNTIME", "this Python runs without its global interpreter lock, which jep does not support")
+    with _start_lock:
+        if not _started.is_set():
+            os.environ.update(_ENVIRONMENT | ({"HF_HUB_OFFLINE": "1"} if offline else {}))
+            if switch_interval_seconds is not None:
+                sys.setswitchinterval(switch_interval_seconds)
+            _set_malloc()
+            _guard()
+            if log_fd is not None:
+                streams.redirect(log_fd)
+            sys.path[:0] = [entry for entry in module_path if entry not in sys.path]
+            _started.set()
+    return versions()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of those of our packages that are installed, importing none."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _guard() -> None:
+    """Take from user code what would end the JVM or leave Python."""
+    import faulthandler  # noqa: PLC0415
+    import multiprocessing  # noqa: PLC0415 - slow, and only ever used from here
+
+    sys.setrecursionlimit = _bounded_recursion(sys.setrecursionlimit)
+    faulthandler.enable = _no_faulthandler
+    multiprocessing.set_start_method("spawn", force=True)  # a forked JVM has the locks of threads it lacks
+    for name in ("jep", "_jep"):
+        for door in _JAVA_DOORS:
+            if hasattr(sys.modules.get(name), door):
+                delattr(sys.modules[name], door)
+
+
+def _bounded_recursion(set_limit: Callable[[int], None]) -> Callable[[int], None]:
+    def setrecursionlimit(limit: int, /) -> None:
+        if limit > MAX_RECURSION:
+            raise ValueError(f"a recursion limit of {limit} is above {MAX_RECURSION}, what a lane's stack holds")
+        set_limit(limit)
+
+    return setrecursionlimit
+
+
+def _no_faulthandler(*_args: Any, **_kwargs: Any) -> None:
+    """Stand in for `faulthandler.enable`, which takes SIGSEGV away from the JVM: its next null check would end it."""
+    log.warning("faulthandler.enable was ignored: the JVM needs its signal handlers")
+
+
+@functools.cache
+def _libc() -> Any:
+    try:
+        library = ctypes.CDLL(None)
+    except OSError:  # pragma: no cover - not on Linux
+        return None
+    return library
+
+
+def _set_malloc() -> None:
+    mallopt = getattr(_libc(), "mallopt", None)
+    if mallopt is not None:
+        for parameter, value in _MALLOC_SETTINGS:
+            mallopt(parameter, value)
+
+
+def trim() -> None:
+    """Give free memory back to the system, where glibc can."""
+    malloc_trim = getattr(_libc(), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def resident_bytes() -> int:
+    """Return the process's resident memory in bytes, 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):  # pragma: no cover - not on Linux
+        return 0

@@ -1,0 +1,98 @@
+"""From token vectors to one row a text: pooling, slicing, normalising, activation. Pure NumPy.
+
+Formulas are those of sentence-transformers (`modules/pooling.py`, `Normalize`) and torch (`sigmoid`). Rows are padded on the
+right, so a row's tokens are its first `length` positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragbus.errors import RagbusError
+
+Floats: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int32]
+Pooling: TypeAlias = Callable[[Floats, Ints], Floats]
+
+LENGTH, BOUNDARY, DIMENSIONS, FLAGS = range(4)  # the columns of a row in a batch's table
+FINISH = 1  # flag: normalise an embedding, apply the activation to a score
+_TINY = np.float32(1e-12)  # torch.nn.functional.normalize's eps
+
+
+def _weighted_sum(hidden: Floats, weights: Floats) -> Floats:
+    return np.matmul(weights[:, None, :], hidden)[:, 0, :]
+
+
+def _inside(hidden: Floats, lengths: Ints) -> NDArray[np.bool_]:
+    return np.arange(hidden.shape[1]) < lengths[:, None]
+
+
+def _mean(hidden: Floats, lengths: Ints) -> Floats:
+    return _weighted_sum(hidden, _inside(hidden, lengths) / np.maximum(lengths, 1)[:, None].astype(np.float32))
+
+
+def _mean_sqrt_len(hidden: Floats, lengths: Ints) -> Floats:
+    return _weighted_sum(hidden, _inside(hidden, lengths) / np.sqrt(np.maximum(lengths, 1)[:, None].astype(np.float32)))
+
+
+def _weighted_mean(hidden: Floats, lengths: Ints) -> Floats:
+    positions = np.arange(1, hidden.shape[1] + 1, dtype=np.float32) * _inside(hidden, lengths)
+    return _weighted_sum(hidden, positions / np.maximum(positions.sum(axis=1, keepdims=True), _TINY))
+
+
+def _max(hidden: Floats, lengths: Ints) -> Floats:
+    return np.max(hidden, axis=1, where=_inside(hidden, lengths)[:, :, None], initial=-np.inf)
+
+
+def _cls(hidden: Floats, lengths: Ints) -> Floats:  # noqa: ARG001 - one signature for all
+    return hidden[:, 0, :]
+
+
+def _last_token(hidden: Floats, lengths: Ints) -> Floats:
+    return hidden[np.arange(len(hidden)), np.maximum(lengths, 1) - 1, :]
+
+
+POOLINGS: dict[str, Pooling] = {
+    "mean": _mean,
+    "cls": _cls,
+    "max": _max,
+    "lasttoken": _last_token,
+    "mean_sqrt_len": _mean_sqrt_len,
+    "weightedmean": _weighted_mean,
+}
+
+
+def finish_embeddings(table: Ints, out: Floats) -> None:
+    """Slice and normalise vectors in place, row by row as the table says.
+
+    `table` is rows x 4 (see `LENGTH` …), `out` rows x outputs. A row with `DIMENSIONS` d > 0 keeps its first d values, the rest
+    become 0; a row with the `FINISH` flag is then divided by its Euclidean norm. Raises TYPE_CONVERSION for d beyond outputs.
+    """
+    dimensions = table[:, DIMENSIONS]
+    if dimensions.any():
+        if dimensions.min() < 0 or dimensions.max() > out.shape[1]:
+            raise RagbusError("TYPE_CONVERSION", f"dimensions {dimensions.max()}: this model has 1 to {out.shape[1]}")
+        out[np.arange(out.shape[1]) >= np.where(dimensions, dimensions, out.shape[1])[:, None]] = 0
+    normalize = (table[:, FLAGS] & FINISH).astype(bool)
+    if normalize.any():
+        norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", out, out)), _TINY)
+        out /= np.where(normalize, norms, np.float32(1))[:, None]
+
+
+def sigmoid(x: Floats) -> Floats:
+    """Return 1 / (1 + e^-x), without overflow: below -80 the result is the smallest that float32 still carries."""
+    return np.float32(1) / (np.float32(1) + np.exp(-np.maximum(x, np.float32(-80))))
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"sigmoid": sigmoid, "identity": lambda x: x}
+
+
+def finish_scores(table: Ints, out: Floats, activation: str) -> None:
+    """Apply an activation of `ACTIVATIONS`, in place, to the rows that carry the `FINISH` flag."""
+    flagged = (table[:, FLAGS] & FINISH).astype(bool)
+    if activation != "identity" and flagged.any():
+        out[flagged] = ACTIVATIONS[activation](out[flagged])

@@ -1,0 +1,207 @@
+"""Where a model is: a named folder, packaged, under the models folder, in the Hugging Face cache, or on the hub."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragbus.errors import RagbusError, message_of
+from ragbus.model import OPENVINO_FILES, WEIGHT_FILES, missing_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEFAULT_ENDPOINT = "https://huggingface.co"
+DEFAULT_ORGANISATION = "sentence-transformers"
+PROBE_SECONDS = 2.0
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
+_TRUE = frozenset({"1", "on", "true", "yes"})
+_SOURCES = ("auto", "packaged", "local", "hub")
+
+# All that a model needs besides its weights. Nothing that holds code or pickles is ever fetched.
+_HUB_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json", "modules.json", "config_sentence_transformers.json")
+_HUB_FILES += ("sentence_bert_config.json", "[0-9]_*/config.json")
+
+
+class _PassedOverError(Exception):
+    """Why a source does not have the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model asked for by name, and where it may be looked for."""
+
+    name: str
+    revision: str | None = None
+    allow_hub: bool = False
+    models_dir: str | None = None
+    packaged: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def hub_name(self) -> str:
+        """The name on the hub: a bare one belongs to sentence-transformers."""
+        name = self.name if "/" in self.name else f"{DEFAULT_ORGANISATION}/{self.name}"
+        if not _HUB_NAME.fullmatch(name) or ".." in name:
+            raise _PassedOverError(f"{self.name!r} is no name of a hub model")
+        return name
+
+
+def locate(  # noqa: PLR0913 - the operation's fields
+    *,
+    name: str,
+    revision: str | None = None,
+    allow_hub: bool = False,
+    models_dir: str | None = None,
+    packaged: Mapping[str, str] | None = None,
+    source: str = "auto",
+    path: str | None = None,
+) -> dict[str, str]:
+    """Return the first source that has the model, and its folder there.
+
+    An explicit `path` is taken or refused, nothing else is tried. Raises MODEL_NOT_FOUND with every source that was tried and
+    why it was passed over, INVALID for an unknown `source`.
+    """
+    if source not in _SOURCES:
+        raise RagbusError("INVALID", f"source {source!r} is not one of {', '.join(_SOURCES)}")
+    wanted = Wanted(name, revision, allow_hub, models_dir, packaged or {})
+    steps = [("local", lambda _: _usable(_resolved(path)))] if path is not None else _STEPS[source]
+    passed_over = []
+    for step, find in steps:
+        try:
+            return {"source": step, "path": str(find(wanted))}
+        except _PassedOverError as reason:
+            passed_over.append(f"{step}: {reason}")
+    raise RagbusError("MODEL_NOT_FOUND", f"no model {name!r}. Tried {'; '.join(passed_over)}")
+
+
+def _usable(folder: Path) -> Path:
+    if reason := missing_from(folder):
+        raise _PassedOverError(reason)
+    return folder
+
+
+def _resolved(path: str) -> Path:
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # NUL, a loop of links, no home
+        raise _PassedOverError(f"{path!r} is no path: {error}") from error
+
+
+def _packaged(wanted: Wanted) -> Path:
+    bare = wanted.name.removeprefix(f"{DEFAULT_ORGANISATION}/")
+    names = (wanted.name, bare, f"{DEFAULT_ORGANISATION}/{bare}")
+    folder = next((wanted.packaged[name] for name in names if name in wanted.packaged), None)
+    if folder is None:
+        raise _PassedOverError(f"not among {', '.join(wanted.packaged) or 'none'}")
+    return _usable(_resolved(folder))
+
+
+def _local(wanted: Wanted) -> Path:
+    if not wanted.models_dir:
+        raise _PassedOverError("no models folder is configured")
+    root = _resolved(wanted.models_dir)
+    parts = wanted.name.replace("\\", "/").split("/")
+    if "\0" in wanted.name or any(part in {"", ".", ".."} for part in parts) or ":" in parts[0]:
+        raise _PassedOverError(f"{wanted.name!r} is no name of a folder in {root}")
+    folder = _resolved(str(root.joinpath(*parts)))
+    if not folder.is_relative_to(root):
+        raise _PassedOverError(f"{wanted.name!r} leads out of {root}")
+    return _usable(folder)
+
+
+def _hub_cache_folder() -> Path:
+    """Return the hub's cache as huggingface_hub finds it (`constants.py`), without importing that."""
+    home = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or str(Path(home) / "hub")
+    return _resolved(os.path.expandvars(named))
+
+
+def _hub_cache(wanted: Wanted) -> Path:
+    repository = _hub_cache_folder() / f"models--{wanted.hub_name.replace('/', '--')}"
+    revision = wanted.revision or "main"
+    if not _REVISION.fullmatch(revision) or ".." in revision:
+        raise _PassedOverError(f"{revision!r} is no revision")
+    if not repository.is_dir():
+        raise _PassedOverError(f"no {repository}")
+    reference = repository / "refs" / revision
+    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+    if not re.fullmatch(r"[\w.-]+", commit, re.ASCII) or ".." in commit or not (repository / "snapshots" / commit).is_dir():
+        raise _PassedOverError(f"{repository} has no snapshot of {revision}")
+    return _usable(repository / "snapshots" / commit)
+
+
+def _hub(wanted: Wanted) -> Path:
+    if not wanted.allow_hub:
+        raise _PassedOverError("not allowed for this request")
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+        raise _PassedOverError("offline")
+    endpoint = (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+    probe(f"{endpoint}/api/models/{wanted.hub_name}")
+    try:
+        return _usable(_download(endpoint, wanted.hub_name, wanted.revision))
+    except _PassedOverError:
+        raise
+    except Exception as error:
+        raise _PassedOverError(f"{endpoint}: {type(error).__name__}: {message_of(error)}") from error
+
+
+def _download(endpoint: str, name: str, revision: str | None) -> Path:
+    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415 - heavy
+
+    files = HfApi(endpoint=endpoint).list_repo_files(name, revision=revision)
+    weights = next((file for file in WEIGHT_FILES if file in files), None)
+    if weights is None:
+        raise _PassedOverError(f"{name} has none of {', '.join(WEIGHT_FILES)} on {endpoint}")
+    beside = f"{weights.removesuffix('.xml')}.bin" if weights in OPENVINO_FILES else f"{weights}_data"
+    patterns = [*_HUB_FILES, weights, beside]
+    return Path(snapshot_download(name, revision=revision, endpoint=endpoint, allow_patterns=patterns, etag_timeout=5))
+
+
+def probe(url: str) -> None:
+    """Ask once whether anything answers at `url`, for at most 2 s in all; raise with the reason if not.
+
+    On a thread of its own, since looking a name up has no timeout.
+    """
+    answered = threading.Event()
+    outcome: list[str | None] = []
+
+    def ask() -> None:
+        outcome.append(_ask(url))
+        answered.set()
+
+    threading.Thread(target=ask, name="ragbus-hub-probe", daemon=True).start()
+    if not answered.wait(PROBE_SECONDS):
+        raise _PassedOverError(f"{url} did not answer within {PROBE_SECONDS:g} s")
+    if outcome[0] is not None:
+        raise _PassedOverError(f"{url}: {outcome[0]}")
+
+
+def _ask(url: str) -> str | None:
+    """Return why `url` cannot be used, or None if anything answers there: what it says is for the download to judge."""
+    import urllib.error  # noqa: PLC0415 - slow
+    import urllib.request  # noqa: PLC0415
+
+    if not url.startswith(("https://", "http://")):
+        return "no http address"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS):  # noqa: S310 - checked
+            return None
+    except urllib.error.HTTPError:
+        return None
+    except Exception as error:  # noqa: BLE001 - whatever it is, the hub is passed over
+        return f"{type(error).__name__}: {message_of(error)}"
+
+
+_Step = tuple[str, "Callable[[Wanted], Path]"]
+_HUB_STEPS: list[_Step] = [("hub-cache", _hub_cache), ("hub", _hub)]
+_STEPS: dict[str, list[_Step]] = {
+    "auto": [("packaged", _packaged), ("local", _local), *_HUB_STEPS],
+    "packaged": [("packaged", _packaged)],
+    "local": [("local", _local)],
+    "hub": _HUB_STEPS,
+}

@@ -1,0 +1,219 @@
+package dev.ragbus.python;
+
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.python.Engine.ForwardCall;
+import dev.ragbus.python.Engine.TokenRow;
+import dev.ragbus.python.Engine.TokenizeCall;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.json.JsonArray;
+import io.vertx.core.json.JsonObject;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.CharBuffer;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.nio.charset.CharsetEncoder;
+import java.nio.charset.CodingErrorAction;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import jep.DirectNDArray;
+import jep.NDArray;
+import jep.SharedInterpreter;
+
+/**
+ * One interpreter and the direct buffers it shares with Java. Opened, used and closed on one thread,
+ * as jep demands.
+ *
+ * <p>Text crosses as UTF-8 bytes, never as a {@code String}: jep turns a lone surrogate into the
+ * next caller's exception and reads a leading U+FFFE as a byte-order mark. Python answers failures
+ * as values; nothing raises through jep.
+ */
+final class Bridge implements AutoCloseable {
+  private static final System.Logger LOG = System.getLogger(Bridge.class.getName());
+  private static final int ROW_HEADER = 4;
+  private static final byte[] REPLACEMENT = "\uFFFD".getBytes(StandardCharsets.UTF_8);
+
+  private final SharedInterpreter interpreter;
+  private final CharsetEncoder utf8 =
+      StandardCharsets.UTF_8
+          .newEncoder()
+          .onMalformedInput(CodingErrorAction.REPLACE)
+          .onUnmappableCharacter(CodingErrorAction.REPLACE)
+          .replaceWith(REPLACEMENT);
+  private IntBuffer ints = direct(1 << 16).asIntBuffer();
+  private FloatBuffer floats = direct(1 << 18).asFloatBuffer();
+  private ByteBuffer bytes = direct(1 << 18);
+
+  Bridge(PythonRuntime runtime) {
+    interpreter = new SharedInterpreter();
+    try {
+      open(runtime.settings());
+    } catch (RuntimeException | Error e) {
+      interpreter.close();
+      throw e;
+    }
+  }
+
+  private void open(PythonRuntime.Settings settings) {
+    interpreter.set("path", String.join("\n", settings.modulePath()));
+    interpreter.exec(
+        "import sys; sys.path[:0] = [p for p in path.split('\\n') if p and p not in sys.path]");
+    synchronized (PythonRuntime.class) {
+      interpreter.exec("import ragbus.bridge as _bridge");
+      startOnce(settings);
+    }
+    interpreter.exec("from ragbus.bridge import bind, call, forward, tokenize");
+    bind();
+  }
+
+  /** The first interpreter sets the process up and gives Python its log. */
+  private void startOnce(PythonRuntime.Settings settings) {
+    interpreter.exec("from ragbus.bridge import call");
+    interpreter.exec("first = not hasattr(_bridge, 'log_pipe')");
+    Integer pipe = null;
+    if (Boolean.TRUE.equals(interpreter.getValue("first", Boolean.class))) {
+      interpreter.exec("import os; _bridge.log_pipe = os.pipe()");
+      pipe = interpreter.getValue("_bridge.log_pipe[1]", Integer.class);
+      PythonRuntime.logLines(interpreter.getValue("_bridge.log_pipe[0]", Integer.class));
+      JsonObject versions =
+          call(
+              "start",
+              new JsonObject()
+                  .put("log_fd", pipe)
+                  .put("switch_interval_seconds", settings.switchIntervalSeconds())
+                  .put("module_path", new JsonArray())
+                  .put("offline", settings.offline()));
+      LOG.log(System.Logger.Level.DEBUG, "Python started: {0}", versions);
+    }
+  }
+
+  /** Runs a control operation. */
+  JsonObject call(String operation, JsonObject body) {
+    byte[] json = body.toBuffer().getBytes();
+    List<?> answer = (List<?>) interpreter.invoke("call", operation, new NDArray<>(json));
+    byte[] result = (byte[]) answer.get(1);
+    if (!Boolean.TRUE.equals(answer.get(0))) {
+      throw failure(result);
+    }
+    return new JsonObject(Buffer.buffer(result));
+  }
+
+  /** Tokenises texts. */
+  TokenizedTexts tokenize(TokenizeCall call) {
+    List<String> texts = call.texts();
+    ensureInts(texts.size());
+    int position = 0;
+    for (int i = 0; i < texts.size(); i++) {
+      int length = encode(texts.get(i), position);
+      ints.put(i, length);
+      position += length;
+    }
+    Object answer =
+        interpreter.invoke(
+            "tokenize",
+            call.handle(),
+            texts.size(),
+            call.pair(),
+            call.maxTokens(),
+            call.maxChunks(),
+            call.truncateLeft());
+    if (answer instanceof byte[] json) {
+      throw failure(json);
+    }
+    return new TokenizedTexts((int[]) ((NDArray<?>) answer).getData());
+  }
+
+  /** Appends a text's UTF-8 to the byte buffer and returns how many bytes it took. */
+  private int encode(String text, int position) {
+    int most = text.length() * 3;
+    if (bytes.capacity() - position < most) {
+      ByteBuffer grown = direct(Integer.highestOneBit(position + most) * 2);
+      bytes.position(0).limit(position);
+      grown.put(bytes);
+      bytes = grown;
+      bind();
+    }
+    bytes.limit(bytes.capacity()).position(position);
+    utf8.reset().encode(CharBuffer.wrap(text), bytes, true);
+    utf8.flush(bytes);
+    return bytes.position() - position;
+  }
+
+  /** Runs a batch; returns {@code [rows, outputs]}. */
+  float[] forward(ForwardCall call) {
+    List<TokenRow> rows = call.rows();
+    int width = call.width();
+    ensureInts(rows.size() * (ROW_HEADER + width));
+    ensureFloats(rows.size() * call.outputs());
+    ints.clear();
+    for (TokenRow row : rows) {
+      ints.put(row.length()).put(row.boundary()).put(row.dimensions()).put(row.finish() ? 1 : 0);
+    }
+    for (TokenRow row : rows) {
+      ints.put(row.ids(), row.offset(), row.length());
+      for (int i = row.length(); i < width; i++) {
+        ints.put(call.padId());
+      }
+    }
+    Object answer = interpreter.invoke("forward", call.handle(), rows.size(), width);
+    if (answer instanceof byte[] json) {
+      throw failure(json);
+    }
+    float[] values = new float[rows.size() * call.outputs()];
+    floats.get(0, values);
+    return values;
+  }
+
+  private void ensureInts(int count) {
+    if (ints.capacity() < count) {
+      ints = direct(Integer.highestOneBit(count) * 2 * Integer.BYTES).asIntBuffer();
+      bind();
+    }
+  }
+
+  private void ensureFloats(int count) {
+    if (floats.capacity() < count) {
+      floats = direct(Integer.highestOneBit(count) * 2 * Float.BYTES).asFloatBuffer();
+      bind();
+    }
+  }
+
+  private void bind() {
+    Object answer =
+        interpreter.invoke(
+            "bind",
+            new DirectNDArray<>(ints.duplicate().clear()),
+            new DirectNDArray<>(floats.duplicate().clear()),
+            new DirectNDArray<>(bytes.duplicate().order(ByteOrder.nativeOrder()).clear()));
+    if (answer instanceof byte[] json) {
+      throw failure(json);
+    }
+  }
+
+  private static ByteBuffer direct(int bytes) {
+    return ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
+  }
+
+  /** Python's failure as ours; its traceback goes to the log, once. */
+  private static RagbusException failure(byte[] json) {
+    JsonObject failure = new JsonObject(Buffer.buffer(json));
+    Kind kind = Kind.valueOf(failure.getString("kind"));
+    String type = failure.getString("type");
+    String message = failure.getString("message");
+    if (kind == Kind.PYTHON || kind == Kind.RUNTIME) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          Thread.currentThread().getName() + ": " + failure.getString("traceback"));
+    }
+    if (kind != Kind.PYTHON) {
+      return RagbusException.of(kind, message);
+    }
+    return RagbusException.of(kind, type + ": " + message, false, 0, type);
+  }
+
+  @Override
+  public void close() {
+    interpreter.close();
+  }
+}

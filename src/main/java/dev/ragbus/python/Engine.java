@@ -1,0 +1,166 @@
+package dev.ragbus.python;
+
+import dev.ragbus.Stats;
+import io.vertx.core.Future;
+import io.vertx.core.json.JsonObject;
+import java.util.List;
+
+/**
+ * What runs models: lanes that each do one thing at a time, and the operations on them.
+ *
+ * <p>Belongs to one event loop: every method is called there and every future completes there.
+ * Failures are {@link dev.ragbus.RagbusException}s.
+ */
+public interface Engine {
+  /** The operations that answer in JSON, off the inference lanes. */
+  enum Control {
+    /** Finds a model's folder. */
+    LOCATE("locate", Place.CONTROL),
+    /** Loads a model. */
+    LOAD("load", Place.LOADER),
+    /** Forgets a model. */
+    UNLOAD("unload", Place.CONTROL),
+    /** Texts to tokens, with their places. */
+    TOKENS("tokens", Place.CONTROL),
+    /** Token ids to texts. */
+    DECODE("decode", Place.CONTROL),
+    /** Collects garbage and gives memory back. */
+    COLLECT("collect", Place.LOADER),
+    /** Answers; shows that the interpreter can be had. */
+    PING("ping", Place.CONTROL),
+    /** What Python knows of itself. */
+    STATS("stats", Place.CONTROL);
+
+    private final String operation;
+    private final Place place;
+
+    Control(String operation, Place place) {
+      this.operation = operation;
+      this.place = place;
+    }
+
+    String operation() {
+      return operation;
+    }
+
+    Place place() {
+      return place;
+    }
+
+    /** The lane an operation runs on. */
+    enum Place {
+      /** Short work. */
+      CONTROL,
+      /** Work of seconds, which short work must not wait for. */
+      LOADER
+    }
+  }
+
+  /**
+   * A loaded model, as Python describes it.
+   *
+   * @param handle its number in Python
+   * @param outputs the numbers a row makes: dimensions, or labels
+   * @param dimensions the dimensions of its vectors; null for a cross-encoder
+   * @param maxTokens the most tokens of a row
+   * @param padId the id that fills rows up
+   * @param engine what runs it
+   * @param precision the numbers it computes in
+   * @param memoryBytes memory taken by loading it
+   * @param loadMillis how long loading took
+   * @param prompts its named prompts
+   * @param defaultPromptName the prompt used where a request names none; null for none
+   * @param normalize whether the model itself scales vectors to length 1
+   */
+  record Model(
+      int handle,
+      int outputs,
+      Integer dimensions,
+      int maxTokens,
+      int padId,
+      String engine,
+      String precision,
+      long memoryBytes,
+      long loadMillis,
+      java.util.Map<String, String> prompts,
+      String defaultPromptName,
+      boolean normalize) {}
+
+  /**
+   * Texts to tokenise; at most a few dozen, since a call cannot be interrupted.
+   *
+   * @param handle the model
+   * @param texts the texts; for pairs the query first
+   * @param pair whether each text after the first is paired with the first
+   * @param maxTokens fewer tokens than the model's maximum; 0 for the model's. For pairs it bounds
+   *     the text alone
+   * @param maxChunks windows of a long text, for pairs
+   * @param truncateLeft whether the beginning is cut rather than the end
+   */
+  record TokenizeCall(
+      int handle,
+      List<String> texts,
+      boolean pair,
+      int maxTokens,
+      int maxChunks,
+      boolean truncateLeft) {}
+
+  /**
+   * A batch to run, as rows of tokens.
+   *
+   * @param handle the model
+   * @param padId the id that fills rows up
+   * @param outputs the numbers a row makes
+   * @param rows the rows, of one model
+   */
+  record ForwardCall(int handle, int padId, int outputs, List<TokenRow> rows) {
+    /** Tokens of the longest row. */
+    int width() {
+      int width = 0;
+      for (TokenRow row : rows) {
+        width = Math.max(width, row.length());
+      }
+      return width;
+    }
+  }
+
+  /**
+   * One row's tokens and what to do with its result.
+   *
+   * @param ids an array that holds the ids
+   * @param offset where they start in it
+   * @param length how many there are
+   * @param boundary leading tokens of the first segment; the length where there is one segment
+   * @param dimensions leading dimensions to keep; 0 for all
+   * @param finish whether to normalise the vector, or to apply the model's activation to the score
+   */
+  record TokenRow(
+      int[] ids, int offset, int length, int boundary, int dimensions, boolean finish) {}
+
+  /** How many inference lanes there are; they are numbered from 0. */
+  int inferenceLanes();
+
+  /**
+   * Tokenises texts.
+   *
+   * @param giveUpNanos when, by {@link System#nanoTime}, the lane is given up
+   */
+  Future<TokenizedTexts> tokenize(TokenizeCall call, long giveUpNanos);
+
+  /**
+   * Runs a batch on a lane that is idle.
+   *
+   * @param giveUpNanos when, by {@link System#nanoTime}, the lane is given up
+   * @return {@code [rows, outputs]}, row-major
+   */
+  Future<float[]> forward(int lane, ForwardCall call, long giveUpNanos);
+
+  /** Runs a control operation. */
+  Future<JsonObject> control(Control operation, JsonObject body);
+
+  /** Loads a model from a folder. */
+  Future<Model> load(JsonObject body);
+
+  /** What the lanes are doing, for statistics and health. */
+  List<Stats.Lane> lanes();
+}

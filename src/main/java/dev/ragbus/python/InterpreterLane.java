@@ -1,0 +1,268 @@
+package dev.ragbus.python;
+
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.Stats;
+import io.vertx.core.Context;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.spi.metrics.PoolMetrics;
+import java.util.LinkedHashSet;
+import java.util.Set;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.function.Function;
+
+/**
+ * A lane: one daemon thread with one Python interpreter, which runs the calls handed to it one after
+ * another.
+ *
+ * <p>All fields but the thread's own belong to the event loop of the context given; calls complete
+ * there. The thread is never waited for: one that is stuck in Python is abandoned with what it holds
+ * and replaced by a new one, and its calls fail with {@code LANE_LOST}.
+ */
+final class InterpreterLane {
+  private static final System.Logger LOG = System.getLogger(InterpreterLane.class.getName());
+
+  /** Native recursion in CPython needs more stack than a Java thread's usual one. */
+  private static final long STACK_BYTES = 8L << 20;
+
+  /** What a lane is for. */
+  enum Role {
+    /** Runs batches. */
+    INFERENCE,
+    /** Tokenises and answers short questions. */
+    CONTROL,
+    /** Loads models and collects garbage. */
+    LOADER
+  }
+
+  private final String name;
+  private final Role role;
+  private final PythonRuntime runtime;
+  private final Context context;
+  private final PoolMetrics<Object, Object> metrics;
+  private Interpreter current;
+  private boolean closed;
+  private long calls;
+  private long replaced;
+
+  InterpreterLane(
+      String name,
+      Role role,
+      PythonRuntime runtime,
+      Context context,
+      PoolMetrics<Object, Object> metrics) {
+    this.name = name;
+    this.role = role;
+    this.runtime = runtime;
+    this.context = context;
+    this.metrics = metrics;
+  }
+
+  /** Starts the thread and opens its interpreter. */
+  Future<Void> open() {
+    current = new Interpreter();
+    return current.opened();
+  }
+
+  /**
+   * Runs a call on the lane's thread, after those before it.
+   *
+   * @param giveUpNanos when, by {@link System#nanoTime}, the lane is given up if the call is still
+   *     running
+   */
+  <T> Future<T> call(Function<Bridge, T> work, long giveUpNanos) {
+    if (closed) {
+      return Future.failedFuture(RagbusException.of(Kind.UNAVAILABLE, name + " is closed"));
+    }
+    calls++;
+    return current.submit(work, giveUpNanos);
+  }
+
+  /** Gives up the thread if its running call should have ended before {@code nowNanos}. */
+  void check(long nowNanos) {
+    if (!closed && current.overdue(nowNanos)) {
+      replace();
+    }
+  }
+
+  private void replace() {
+    LOG.log(
+        System.Logger.Level.ERROR,
+        "{0} is stuck in Python; its thread is abandoned and replaced",
+        name);
+    Interpreter stuck = current;
+    replaced++;
+    current = new Interpreter();
+    stuck.abandon(RagbusException.of(Kind.LANE_LOST, name + " was stuck and has been replaced"));
+  }
+
+  /**
+   * Closes the interpreter on its own thread after the calls before it. A thread that does not get
+   * there by {@code giveUpNanos} is abandoned by {@link #abandonIfOpen}.
+   */
+  Future<Void> close() {
+    closed = true;
+    return current == null ? Future.succeededFuture() : current.closeAfterCalls();
+  }
+
+  /** Fails what is still running and lets the thread go. */
+  void abandonIfOpen() {
+    closed = true;
+    if (current != null) {
+      current.abandon(RagbusException.of(Kind.LANE_LOST, name + " was closed while it was busy"));
+    }
+  }
+
+  Stats.Lane stats() {
+    String state = closed ? "closed" : current == null ? "starting" : current.state();
+    return new Stats.Lane(name, role.name().toLowerCase(java.util.Locale.ROOT), state, calls, replaced);
+  }
+
+  /** One call: made and ended on the event loop, run on the thread. */
+  private final class Call<T> {
+    private final Promise<T> promise = Promise.promise();
+    private final Function<Bridge, T> work;
+    private final long giveUpNanos;
+    private final Object queued;
+
+    Call(Function<Bridge, T> work, long giveUpNanos, Object queued) {
+      this.work = work;
+      this.giveUpNanos = giveUpNanos;
+      this.queued = queued;
+    }
+
+    /** On the lane's thread. */
+    void run(Bridge bridge, Interpreter owner) {
+      Object usage = null;
+      if (metrics != null) {
+        metrics.dequeue(queued);
+        usage = metrics.begin();
+      }
+      T result = null;
+      Throwable failure = null;
+      try {
+        result = work.apply(bridge);
+      } catch (Throwable e) {
+        // Errors too: a StackOverflowError or OutOfMemoryError in a conversion fails its call alone.
+        failure = typed(e);
+      }
+      if (metrics != null) {
+        metrics.end(usage);
+      }
+      T value = result;
+      Throwable cause = failure;
+      context.runOnContext(v -> owner.ended(this, value, cause));
+    }
+
+    private RagbusException typed(Throwable e) {
+      if (e instanceof RagbusException already) {
+        return already;
+      }
+      LOG.log(System.Logger.Level.ERROR, "a call on " + name + " failed", e);
+      return RagbusException.of(Kind.RUNTIME, e.getClass().getSimpleName() + ": " + e.getMessage());
+    }
+  }
+
+  /** A thread and its interpreter; a lane has one after another. */
+  private final class Interpreter {
+    private final BlockingQueue<Call<?>> queue = new LinkedBlockingQueue<>();
+    private final Set<Call<?>> pending = new LinkedHashSet<>();
+    private final Promise<Void> opened = Promise.promise();
+    private final Promise<Void> ended = Promise.promise();
+    private final Call<Void> closing = new Call<>(bridge -> null, Long.MAX_VALUE, null);
+    private boolean open;
+
+    Interpreter() {
+      Thread thread = new Thread(null, this::run, name, STACK_BYTES);
+      thread.setDaemon(true);
+      thread.setContextClassLoader(InterpreterLane.class.getClassLoader());
+      thread.start();
+    }
+
+    Future<Void> opened() {
+      return opened.future();
+    }
+
+    <T> Future<T> submit(Function<Bridge, T> work, long giveUpNanos) {
+      Call<T> call = 
+          new Call<>(work, giveUpNanos, metrics == null ? null : metrics.enqueue());
+      pending.add(call);
+      queue.add(call);
+      return call.promise.future();
+    }
+
+    boolean overdue(long nowNanos) {
+      if (pending.isEmpty()) {
+        return false;
+      }
+      long giveUpNanos = pending.iterator().next().giveUpNanos;
+      return giveUpNanos != Long.MAX_VALUE && nowNanos - giveUpNanos > 0;
+    }
+
+    void abandon(RagbusException reason) {
+      for (Call<?> call : Set.copyOf(pending)) {
+        pending.remove(call);
+        call.promise.fail(reason);
+      }
+      queue.clear();
+      queue.add(closing);
+      opened.tryFail(reason);
+      ended.tryComplete();
+    }
+
+    Future<Void> closeAfterCalls() {
+      queue.add(closing);
+      return ended.future();
+    }
+
+    String state() {
+      return !open ? "starting" : pending.isEmpty() ? "idle" : "busy";
+    }
+
+    <T> void ended(Call<T> call, T value, Throwable failure) {
+      if (!pending.remove(call)) {
+        return;
+      }
+      if (failure == null) {
+        call.promise.complete(value);
+      } else {
+        call.promise.fail(failure);
+      }
+    }
+
+    /** The thread. */
+    private void run() {
+      Bridge bridge;
+      try {
+        bridge = new Bridge(runtime);
+      } catch (Throwable e) {
+        LOG.log(System.Logger.Level.ERROR, name + " cannot open its interpreter", e);
+        context.runOnContext(v -> openFailed(e));
+        return;
+      }
+      context.runOnContext(
+          v -> {
+            open = true;
+            opened.tryComplete();
+          });
+      try (bridge) {
+        for (Call<?> call = queue.take(); call != closing; call = queue.take()) {
+          call.run(bridge, this);
+        }
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      } catch (RuntimeException e) {
+        LOG.log(System.Logger.Level.WARNING, name + " did not close cleanly", e);
+      }
+      context.runOnContext(v -> ended.tryComplete());
+    }
+
+    private void openFailed(Throwable e) {
+      abandon(
+          RagbusException.of(
+              Kind.NOT_INITIALIZED, name + " cannot open its interpreter: " + e.getMessage()));
+    }
+  }
+}

@@ -1,0 +1,204 @@
+package dev.ragbus.python;
+
+import dev.ragbus.JsonBodies;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.Stats;
+import dev.ragbus.python.InterpreterLane.Role;
+import io.vertx.core.Context;
+import io.vertx.core.DeploymentOptions;
+import io.vertx.core.Future;
+import io.vertx.core.ThreadingModel;
+import io.vertx.core.VerticleBase;
+import io.vertx.core.Vertx;
+import io.vertx.core.internal.VertxInternal;
+import io.vertx.core.json.JsonObject;
+import io.vertx.core.spi.metrics.PoolMetrics;
+import io.vertx.core.spi.metrics.VertxMetrics;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Supplier;
+
+/**
+ * The {@link Engine} on CPython: lanes as worker verticles, each owning one interpreter's thread.
+ *
+ * <p>Lives on the event loop of the verticle that makes it.
+ */
+public final class JepEngine implements Engine {
+  /** How long closing an idle interpreter may take; one that is stuck is not waited for. */
+  private static final long CLOSE_MILLIS = 500;
+
+  private final Vertx vertx;
+  private final Context context;
+  private final List<InterpreterLane> inference = new ArrayList<>();
+  private final List<InterpreterLane> all = new ArrayList<>();
+  private final InterpreterLane control;
+  private final InterpreterLane loader;
+
+  private JepEngine(Vertx vertx, Context context, PythonRuntime runtime, int lanes, String id) {
+    this.vertx = vertx;
+    this.context = context;
+    for (int i = 0; i < lanes; i++) {
+      inference.add(lane(runtime, Role.INFERENCE, id, i));
+    }
+    control = lane(runtime, Role.CONTROL, id, 0);
+    loader = lane(runtime, Role.LOADER, id, 0);
+    all.add(control);
+    all.add(loader);
+    all.addAll(inference);
+  }
+
+  /**
+   * Starts Python where it does not run yet, and the lanes.
+   *
+   * @param drained called when a lane is undeployed: completes when the service has no more work
+   *     for lanes; it must be bounded, since lanes wait for it before they close
+   */
+  public static Future<JepEngine> start(
+      Vertx vertx,
+      RagbusOptions options,
+      PythonEnvironment environment,
+      String id,
+      Supplier<Future<Void>> drained) {
+    Context context = vertx.getOrCreateContext();
+    List<String> modulePath = new ArrayList<>(modulePath(options.python()));
+    modulePath.add(environment.packageFolder().toString());
+    PythonRuntime.Settings settings =
+        new PythonRuntime.Settings(
+            environment.python(),
+            environment.jepLibrary(),
+            List.copyOf(modulePath),
+            options.lanes().switchInterval().toNanos() / 1e9,
+            options.models().offline());
+    return context
+        .executeBlocking(() -> PythonRuntime.start(settings), false)
+        .map(
+            runtime -> new JepEngine(vertx, context, runtime, options.lanes().inference(), id))
+        .compose(engine -> engine.deploy(drained).map(engine));
+  }
+
+  private static List<String> modulePath(RagbusOptions.Python python) {
+    if (python.modulePath() != null) {
+      return python.modulePath();
+    }
+    java.nio.file.Path project = java.nio.file.Path.of("python").toAbsolutePath();
+    return java.nio.file.Files.isDirectory(project) ? List.of(project.toString()) : List.of();
+  }
+
+  private InterpreterLane lane(PythonRuntime runtime, Role role, String id, int index) {
+    String name =
+        "ragbus-lane-" + role.name().toLowerCase(java.util.Locale.ROOT) + "-" + index + id;
+    return new InterpreterLane(name, role, runtime, context, poolMetrics(name));
+  }
+
+  @SuppressWarnings("unchecked")
+  private PoolMetrics<Object, Object> poolMetrics(String name) {
+    VertxMetrics metrics = ((VertxInternal) vertx).metrics();
+    return metrics == null
+        ? null
+        : (PoolMetrics<Object, Object>) metrics.createPoolMetrics("ragbus", name, 1);
+  }
+
+  private Future<Void> deploy(Supplier<Future<Void>> drained) {
+    DeploymentOptions worker = new DeploymentOptions().setThreadingModel(ThreadingModel.WORKER);
+    // The first lane sets Python up for all of them.
+    Future<String> first = vertx.deployVerticle(new LaneVerticle(control, drained), worker);
+    return first.compose(
+        v ->
+            Future.all(
+                    all.stream()
+                        .filter(lane -> lane != control)
+                        .map(
+                            lane ->
+                                vertx.deployVerticle(new LaneVerticle(lane, drained), worker))
+                        .toList())
+                .mapEmpty());
+  }
+
+  @Override
+  public int inferenceLanes() {
+    return inference.size();
+  }
+
+  @Override
+  public Future<TokenizedTexts> tokenize(TokenizeCall call, long giveUpNanos) {
+    return control.call(bridge -> bridge.tokenize(call), giveUpNanos);
+  }
+
+  @Override
+  public Future<float[]> forward(int lane, ForwardCall call, long giveUpNanos) {
+    return inference.get(lane).call(bridge -> bridge.forward(call), giveUpNanos);
+  }
+
+  @Override
+  public Future<JsonObject> control(Control operation, JsonObject body) {
+    InterpreterLane lane =
+        switch (operation.place()) {
+          case CONTROL -> control;
+          case LOADER -> loader;
+        };
+    return lane.call(bridge -> bridge.call(operation.operation(), body), Long.MAX_VALUE);
+  }
+
+  @Override
+  public Future<Model> load(JsonObject body) {
+    return control(Control.LOAD, body)
+        .map(
+            described -> {
+              JsonObject known = new JsonObject();
+              for (var component : Model.class.getRecordComponents()) {
+                String key = snakeCase(component.getName());
+                known.put(key, described.getValue(key));
+              }
+              return JsonBodies.parse(known, Model.class);
+            });
+  }
+
+  private static String snakeCase(String name) {
+    return name.replaceAll("([A-Z])", "_$1").toLowerCase(java.util.Locale.ROOT);
+  }
+
+  /** Gives up the lanes whose running call is overdue; to be called every now and then. */
+  public void check(long nowNanos) {
+    all.forEach(lane -> lane.check(nowNanos));
+  }
+
+  @Override
+  public List<Stats.Lane> lanes() {
+    return all.stream().map(InterpreterLane::stats).toList();
+  }
+
+  /** The deployment of one lane: Vert.x opens it, and closes it when its parent is undeployed. */
+  private final class LaneVerticle extends VerticleBase {
+    private final InterpreterLane lane;
+    private final Supplier<Future<Void>> drained;
+
+    LaneVerticle(InterpreterLane lane, Supplier<Future<Void>> drained) {
+      this.lane = lane;
+      this.drained = drained;
+    }
+
+    @Override
+    public Future<?> start() {
+      return onService(lane::open);
+    }
+
+    @Override
+    public Future<?> stop() {
+      return onService(
+          () ->
+              drained
+                  .get()
+                  .eventually(
+                      () -> {
+                        vertx.setTimer(CLOSE_MILLIS, timer -> lane.abandonIfOpen());
+                        return lane.close();
+                      }));
+    }
+
+    /** A lane's state belongs to the service's event loop, not to this worker. */
+    private Future<Void> onService(Supplier<Future<Void>> action) {
+      return Future.future(
+          promise -> JepEngine.this.context.runOnContext(v -> action.get().onComplete(promise)));
+    }
+  }
+}

@@ -1,0 +1,54 @@
+package dev.ragbus.python;
+
+/**
+ * Rows of tokens as Python hands them over in one array: the number of rows, four numbers a row
+ * (text, length, boundary, total), then all ids one after another. Immutable by convention: the
+ * array is not copied.
+ */
+public final class TokenizedTexts {
+  private static final int HEADER = 4;
+
+  private final int[] data;
+  private final int[] offsets;
+
+  /** Reads the array; it is kept. */
+  public TokenizedTexts(int[] data) {
+    this.data = data;
+    this.offsets = new int[data[0]];
+    int offset = 1 + HEADER * data[0];
+    for (int row = 0; row < offsets.length; row++) {
+      offsets[row] = offset;
+      offset += length(row);
+    }
+    if (offset != data.length) {
+      throw new IllegalArgumentException(
+          "tokenized array has " + data.length + " numbers, its header says " + offset);
+    }
+  }
+
+  /** How many rows there are. */
+  public int rows() {
+    return offsets.length;
+  }
+
+  /** The index of the text that the row is of. */
+  public int text(int row) {
+    return data[1 + HEADER * row];
+  }
+
+  /** Tokens of the row. */
+  public int length(int row) {
+    return data[2 + HEADER * row];
+  }
+
+  /** Tokens the row would have had without truncation. */
+  public int total(int row) {
+    return data[4 + HEADER * row];
+  }
+
+  /** The row as it is run. */
+  public Engine.TokenRow row(int row, int dimensions, boolean finish) {
+    return new Engine.TokenRow(
+        data, offsets[row], length(row), data[3 + HEADER * row], dimensions, finish);
+  }
+}

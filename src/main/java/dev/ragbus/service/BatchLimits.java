@@ -1,0 +1,61 @@
+package dev.ragbus.service;
+
+/**
+ * Which rows run together: a pure choice among waiting lengths.
+ *
+ * <p>An engine pass costs about as much as its padded tokens, rows times the longest row, plus a
+ * fixed part. So a batch grows from the row whose turn it is to the rows nearest it in length, as
+ * long as the padding that one more row causes costs less than a pass of its own would, within a
+ * budget of padded tokens and rows.
+ *
+ * @param maxTokens the most padded tokens; a single row may exceed it
+ * @param maxRows the most rows
+ */
+record BatchLimits(int maxTokens, int maxRows) {
+  /** The fixed part of a pass, in tokens; {@code docs/performance.md} says how it was measured. */
+  static final int PASS_OVERHEAD_TOKENS = 32;
+
+  /**
+   * Chooses a batch around the row whose turn it is.
+   *
+   * @param waiting how many rows wait, by length
+   * @param anchor the length of the row whose turn it is; at least one waits
+   * @return how many rows to take, by length; at least one of the anchor's
+   */
+  int[] next(int[] waiting, int anchor) {
+    int[] taken = new int[waiting.length];
+    taken[anchor] = 1;
+    int longest = anchor;
+    for (int rows = 1; rows < maxRows; rows++) {
+      int below = nearestBelow(waiting, taken, longest);
+      int above = nearestAbove(waiting, longest);
+      long wasteBelow = below < 0 ? Long.MAX_VALUE : longest - below;
+      long wasteAbove = above < 0 ? Long.MAX_VALUE : (long) (above - longest) * rows;
+      int next = wasteBelow <= wasteAbove ? below : above;
+      if (Math.min(wasteBelow, wasteAbove) > PASS_OVERHEAD_TOKENS
+          || (rows + 1L) * Math.max(longest, next) > maxTokens) {
+        break;
+      }
+      taken[next]++;
+      longest = Math.max(longest, next);
+    }
+    return taken;
+  }
+
+  private static int nearestBelow(int[] waiting, int[] taken, int longest) {
+    int length = longest;
+    while (length >= 0 && taken[length] == waiting[length]) {
+      length--;
+    }
+    return length;
+  }
+
+  private static int nearestAbove(int[] waiting, int longest) {
+    for (int length = longest + 1; length < waiting.length; length++) {
+      if (waiting[length] > 0) {
+        return length;
+      }
+    }
+    return -1;
+  }
+}

@@ -1,0 +1,497 @@
+package dev.ragbus.service;
+
+import dev.ragbus.ModelType;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.Stats;
+import dev.ragbus.Usage;
+import dev.ragbus.python.Engine;
+import dev.ragbus.python.Engine.ForwardCall;
+import dev.ragbus.python.Engine.TokenRow;
+import dev.ragbus.python.Engine.TokenizeCall;
+import dev.ragbus.python.TokenizedTexts;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.Vertx;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.Deque;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.LongSupplier;
+
+/**
+ * Turns jobs into batches and keeps the inference lanes busy.
+ *
+ * <p>Belongs to one event loop: every method is called there, no field is shared, nothing blocks.
+ */
+final class Batcher {
+  /*
+   * A job's texts are tokenised off the inference lanes, a few dozen at a time, jobs taking turns, so
+   * that true lengths are known before anything is chosen. Its rows then wait in the queue of their
+   * model. Whenever a lane is idle it gets a batch at once ("batch while busy"): there is no delay
+   * timer, batches grow by themselves while lanes are busy.
+   *
+   * Order is start-time fair queueing (Goyal, Vin, Cheng 1996) between jobs: a row's turn is the
+   * virtual time when its job came plus the tokens of the job's rows before it; virtual time is the
+   * turn of the row last chosen. So a job of one text never waits for all of a job of ten thousand,
+   * and every row's turn comes. The row whose turn it is picks the batch; BatchLimits fills it with
+   * the lengths nearest to it.
+   *
+   * Admission is by texts and tokens held; tokens are estimated until they are known. Both are given
+   * back in `settle`, and every job ends in `settle`, by success, failure, deadline or cancellation.
+   */
+
+  /** Tokenising calls under way at once: one runs, one waits for it. */
+  private static final int MAX_TOKENIZE_CALLS = 2;
+
+  /** A rough token is this many characters; used until the true number is known. */
+  private static final int CHARS_PER_TOKEN = 4;
+
+  private final Vertx vertx;
+  private final Engine engine;
+  private final RagbusOptions options;
+  private final LongSupplier nanoClock;
+  private final BatchLimits embeddingLimits;
+  private final BatchLimits rerankLimits;
+
+  private final Map<LoadedModel, LengthQueue> queues = new LinkedHashMap<>();
+  private final Deque<Job> untokenized = new ArrayDeque<>();
+  private final Map<Job, Held> jobs = new LinkedHashMap<>();
+  private final Map<String, Set<Job>> jobsById = new LinkedHashMap<>();
+  private final BitSet idleLanes = new BitSet();
+  private final List<Promise<Void>> drainWaiters = new ArrayList<>();
+  private int tokenizeCalls;
+  private long virtualTime;
+  private long rowNumber;
+  private long heldTexts;
+  private long heldTokens;
+  private double tokensPerSecond = 2_000;
+  private Counters counters = new Counters(0, 0, 0, 0, 0);
+
+  /** What a job holds of the queue's bounds, its timer, and the turn of its next row. */
+  private static final class Held {
+    private final int texts;
+    private final long timer;
+    private long tokens;
+    private long nextTurn;
+
+    Held(int texts, long tokens, long timer, long nextTurn) {
+      this.texts = texts;
+      this.tokens = tokens;
+      this.timer = timer;
+      this.nextTurn = nextTurn;
+    }
+  }
+
+  private record Counters(
+      long batches, long rows, long realTokens, long paddedTokens, long dropped) {
+    Counters ran(List<Row> batch, int width) {
+      long real = 0;
+      for (Row row : batch) {
+        real += row.tokens().length();
+      }
+      return new Counters(
+          batches + 1,
+          rows + batch.size(),
+          realTokens + real,
+          paddedTokens + (long) width * batch.size(),
+          dropped);
+    }
+
+    Counters dropped(int count) {
+      return new Counters(batches, rows, realTokens, paddedTokens, dropped + count);
+    }
+  }
+
+  Batcher(Vertx vertx, Engine engine, RagbusOptions options, LongSupplier nanoClock) {
+    this.vertx = vertx;
+    this.engine = engine;
+    this.options = options;
+    this.nanoClock = nanoClock;
+    this.embeddingLimits = limits(options, "embed_texts");
+    this.rerankLimits = limits(options, "rerank_texts");
+    idleLanes.set(0, engine.inferenceLanes());
+  }
+
+  private static BatchLimits limits(RagbusOptions options, String function) {
+    Integer rows = options.python().functions().get(function).maxBatchSize();
+    return new BatchLimits(options.batching().maxBatchTokens(), rows);
+  }
+
+  /** Admits a job or refuses it at once; the future completes when all its rows have run. */
+  Future<Usage> submit(Job job) {
+    int texts = job.spec().texts().size();
+    long tokens = estimateTokens(job.spec());
+    long millisLeft = (job.deadlineNanos() - nanoClock.getAsLong()) / 1_000_000;
+    if (millisLeft <= 0) {
+      return Future.failedFuture(timeout(job));
+    }
+    RagbusOptions.Batching bounds = options.batching();
+    if (!jobs.isEmpty()
+        && (heldTexts + texts > bounds.maxQueueItems()
+            || heldTokens + tokens > bounds.maxQueueTokens())) {
+      return Future.failedFuture(overloaded());
+    }
+    long timer = vertx.setTimer(millisLeft, id -> settle(job, timeout(job)));
+    jobs.put(job, new Held(texts, tokens, timer, virtualTime));
+    jobsById.computeIfAbsent(job.requestId(), id -> new HashSet<>()).add(job);
+    heldTexts += texts;
+    heldTokens += tokens;
+    untokenized.add(job);
+    pumpTokenizer();
+    return job.future();
+  }
+
+  private static long estimateTokens(Job.Spec spec) {
+    int most = spec.model().engineModel().maxTokens();
+    int query = spec.query() == null ? 0 : spec.query().length();
+    long tokens = 0;
+    for (String text : spec.texts()) {
+      tokens += Math.min(most, (query + text.length()) / CHARS_PER_TOKEN + 2L);
+    }
+    return tokens;
+  }
+
+  private RagbusException overloaded() {
+    long millis = (long) Math.min(60_000, Math.max(100, 1000 * heldTokens / tokensPerSecond));
+    return RagbusException.of(
+        Kind.OVERLOADED,
+        heldTexts
+            + " texts with about "
+            + heldTokens
+            + " tokens are waiting; the limits are max_queue_items = "
+            + options.batching().maxQueueItems()
+            + " and max_queue_tokens = "
+            + options.batching().maxQueueTokens(),
+        true,
+        millis,
+        null);
+  }
+
+  private static RagbusException timeout(Job job) {
+    return RagbusException.of(
+        Kind.TIMEOUT,
+        job.hasStarted()
+            ? "the deadline passed while the work was running"
+            : "the deadline passed before the work had started");
+  }
+
+  /** Drops the jobs of a request id. */
+  void cancel(String requestId) {
+    for (Job job : List.copyOf(jobsById.getOrDefault(requestId, Set.of()))) {
+      settle(job, RagbusException.of(Kind.CANCELLED, "the caller cancelled " + requestId));
+    }
+  }
+
+  /** Completes when no job is left. */
+  Future<Void> drained() {
+    if (jobs.isEmpty()) {
+      return Future.succeededFuture();
+    }
+    Promise<Void> promise = Promise.promise();
+    drainWaiters.add(promise);
+    return promise.future();
+  }
+
+  /** Fails every job that is left. */
+  void failAll(RagbusException failure) {
+    List.copyOf(jobs.keySet()).forEach(job -> settle(job, failure));
+  }
+
+  Stats.Queue stats() {
+    return new Stats.Queue(
+        (int) heldTexts,
+        heldTokens,
+        counters.batches,
+        counters.rows,
+        counters.realTokens,
+        counters.paddedTokens,
+        counters.dropped);
+  }
+
+  private void pumpTokenizer() {
+    while (tokenizeCalls < MAX_TOKENIZE_CALLS && !untokenized.isEmpty()) {
+      Job job = untokenized.poll();
+      if (job.isOver()) {
+        continue;
+      }
+      if (!job.hasTexts()) {
+        completeIfDone(job);
+        continue;
+      }
+      tokenize(job);
+      if (job.hasTexts()) {
+        untokenized.add(job);
+      }
+    }
+  }
+
+  private void tokenize(Job job) {
+    int firstText = job.nextText();
+    TokenizeCall call = job.nextCall();
+    tokenizeCalls++;
+    engine
+        .tokenize(call, giveUp(job.deadlineNanos()))
+        .onComplete(
+            result -> {
+              tokenizeCalls--;
+              if (!job.isOver()) {
+                tokenized(job, firstText, result.succeeded(), result.result(), result.cause());
+              }
+              pumpTokenizer();
+            });
+  }
+
+  private void tokenized(
+      Job job, int firstText, boolean succeeded, TokenizedTexts tokens, Throwable failure) {
+    if (!succeeded) {
+      settle(job, typed(failure));
+      return;
+    }
+    try {
+      job.tokenized(tokens, firstText, this::makeRow);
+    } catch (RagbusException refused) {
+      settle(job, refused);
+      return;
+    }
+    if (job.isTokenized()) {
+      holdTrueTokens(job);
+    }
+    completeIfDone(job);
+    pumpLanes();
+  }
+
+  private void holdTrueTokens(Job job) {
+    Held held = jobs.get(job);
+    heldTokens += job.promptTokens() - held.tokens;
+    held.tokens = job.promptTokens();
+  }
+
+  private Row makeRow(Job job, int text, TokenRow tokens) {
+    Held held = jobs.get(job);
+    Row row = new Row(job, text, tokens, held.nextTurn, rowNumber++);
+    held.nextTurn += tokens.length();
+    queues.computeIfAbsent(job.spec().model(), model -> new LengthQueue()).add(row);
+    return row;
+  }
+
+  private void pumpLanes() {
+    for (int lane = idleLanes.nextSetBit(0); lane >= 0; lane = idleLanes.nextSetBit(lane + 1)) {
+      LoadedModel model = nextModel();
+      if (model == null) {
+        return;
+      }
+      LengthQueue queue = queues.get(model);
+      virtualTime = Math.max(virtualTime, queue.first().turn());
+      List<Row> batch = queue.take(limits(model));
+      if (queue.isEmpty()) {
+        queues.remove(model);
+      }
+      batch.forEach(row -> row.job().started(row));
+      idleLanes.clear(lane);
+      run(lane, batch);
+    }
+  }
+
+  private BatchLimits limits(LoadedModel model) {
+    return model.type() == ModelType.EMBEDDING ? embeddingLimits : rerankLimits;
+  }
+
+  /** The model of the row whose turn it is; null when no row waits. */
+  private LoadedModel nextModel() {
+    LoadedModel next = null;
+    Row first = null;
+    for (Map.Entry<LoadedModel, LengthQueue> entry : queues.entrySet()) {
+      Row row = entry.getValue().first();
+      if (row != null && (first == null || row.turn() < first.turn())) {
+        first = row;
+        next = entry.getKey();
+      }
+    }
+    return next;
+  }
+
+  private void run(int lane, List<Row> batch) {
+    long startedNanos = nanoClock.getAsLong();
+    Engine.Model model = batch.get(0).job().spec().model().engineModel();
+    List<TokenRow> rows = batch.stream().map(Row::tokens).toList();
+    ForwardCall call = new ForwardCall(model.handle(), model.padId(), model.outputs(), rows);
+    engine
+        .forward(lane, call, giveUp(latestDeadline(batch)))
+        .onComplete(
+            result -> {
+              int width = rows.stream().mapToInt(TokenRow::length).max().orElse(0);
+              counters = counters.ran(batch, width);
+              measureRate(rows.size() * width, nanoClock.getAsLong() - startedNanos);
+              if (result.succeeded()) {
+                deliver(batch, result.result(), model.outputs());
+                laneIdle(lane);
+              } else {
+                failed(lane, batch, typed(result.cause()));
+              }
+            });
+  }
+
+  private void laneIdle(int lane) {
+    idleLanes.set(lane);
+    pumpLanes();
+  }
+
+  private static long latestDeadline(List<Row> batch) {
+    long latest = batch.get(0).job().deadlineNanos();
+    for (Row row : batch) {
+      latest = Math.max(latest, row.job().deadlineNanos());
+    }
+    return latest;
+  }
+
+  private long giveUp(long deadlineNanos) {
+    return deadlineNanos + options.lanes().stuckTimeout().toNanos();
+  }
+
+  private void measureRate(long tokens, long nanos) {
+    double rate = tokens * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
+    tokensPerSecond += 0.1 * (rate - tokensPerSecond);
+  }
+
+  private void deliver(List<Row> batch, float[] values, int outputs) {
+    for (int i = 0; i < batch.size(); i++) {
+      Row row = batch.get(i);
+      Job job = row.job();
+      if (job.isOver()) {
+        continue;
+      }
+      int offset = i * outputs;
+      if (!finite(values, offset, outputs)) {
+        settle(
+            job,
+            RagbusException.of(
+                Kind.RUNTIME,
+                "model '"
+                    + job.spec().model().name()
+                    + "' gave a result that is not finite for texts["
+                    + row.text()
+                    + "]"));
+        continue;
+      }
+      job.finished(row, values, offset);
+      completeIfDone(job);
+    }
+  }
+
+  private static boolean finite(float[] values, int offset, int count) {
+    // NaN and infinities make the product NaN; so no branch in the loop.
+    float product = 0;
+    for (int i = offset; i < offset + count; i++) {
+      product += values[i] * 0f;
+    }
+    return product == 0;
+  }
+
+  /** A failed batch of several jobs is run again, each job by itself: one's fault stays its own. */
+  private void failed(int lane, List<Row> batch, RagbusException failure) {
+    List<List<Row>> byJob = liveRowsByJob(batch);
+    if (byJob.size() <= 1 || failure.kind() == Kind.LANE_LOST) {
+      byJob.forEach(rows -> settle(rows.get(0).job(), failure));
+      laneIdle(lane);
+      return;
+    }
+    Map<Job, List<Row>> apart = new LinkedHashMap<>();
+    byJob.forEach(rows -> apart.put(rows.get(0).job(), rows));
+    runApart(lane, new ArrayDeque<>(apart.values()));
+  }
+
+  private void runApart(int lane, Deque<List<Row>> groups) {
+    List<Row> rows = groups.poll();
+    if (rows == null) {
+      laneIdle(lane);
+      return;
+    }
+    Job job = rows.get(0).job();
+    if (job.isOver()) {
+      runApart(lane, groups);
+      return;
+    }
+    Engine.Model model = job.spec().model().engineModel();
+    ForwardCall call =
+        new ForwardCall(
+            model.handle(), model.padId(), model.outputs(), rows.stream().map(Row::tokens).toList());
+    engine
+        .forward(lane, call, giveUp(job.deadlineNanos()))
+        .onComplete(
+            result -> {
+              if (result.succeeded()) {
+                deliver(rows, result.result(), model.outputs());
+              } else {
+                settle(job, typed(result.cause()));
+              }
+              runApart(lane, groups);
+            });
+  }
+
+  private static List<List<Row>> liveRowsByJob(List<Row> batch) {
+    Map<Job, List<Row>> byJob = new LinkedHashMap<>();
+    for (Row row : batch) {
+      if (!row.job().isOver()) {
+        byJob.computeIfAbsent(row.job(), job -> new ArrayList<>()).add(row);
+      }
+    }
+    return List.copyOf(byJob.values());
+  }
+
+  private static RagbusException typed(Throwable failure) {
+    return failure instanceof RagbusException typed
+        ? typed
+        : RagbusException.of(Kind.RUNTIME, String.valueOf(failure));
+  }
+
+  private void completeIfDone(Job job) {
+    if (!job.isOver() && job.isComplete()) {
+      settle(job, null);
+    }
+  }
+
+  /** Ends a job, by a failure or (null) with its answer, and gives back all it holds. */
+  private void settle(Job job, RagbusException failure) {
+    Held held = jobs.remove(job);
+    if (held == null) {
+      return;
+    }
+    vertx.cancelTimer(held.timer);
+    heldTexts -= held.texts;
+    heldTokens -= held.tokens;
+    Set<Job> sameId = jobsById.get(job.requestId());
+    sameId.remove(job);
+    if (sameId.isEmpty()) {
+      jobsById.remove(job.requestId());
+    }
+    forgetRows(job);
+    if (failure == null) {
+      job.succeed();
+    } else {
+      job.fail(failure);
+    }
+    if (jobs.isEmpty()) {
+      List<Promise<Void>> waiters = List.copyOf(drainWaiters);
+      drainWaiters.clear();
+      waiters.forEach(Promise::complete);
+    }
+  }
+
+  private void forgetRows(Job job) {
+    LengthQueue queue = queues.get(job.spec().model());
+    for (Row row : job.waiting()) {
+      queue.forget(row);
+    }
+    counters = counters.dropped(job.waiting().size());
+    if (queue != null && queue.isEmpty()) {
+      queues.remove(job.spec().model());
+    }
+  }
+}

@@ -1,0 +1,9 @@
+package dev.ragbus.service;
+
+/**
+ * What comes with a request besides its body.
+ *
+ * @param requestId the caller's name for it, or one made
+ * @param deadlineNanos when its time is over, by {@link System#nanoTime}
+ */
+record Call(String requestId, long deadlineNanos) {}

@@ -1,0 +1,231 @@
+package dev.ragbus.service;
+
+import dev.ragbus.RagbusException;
+import dev.ragbus.Usage;
+import dev.ragbus.python.Engine.TokenRow;
+import dev.ragbus.python.Engine.TokenizeCall;
+import dev.ragbus.python.TokenizedTexts;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * One request's work: its texts, then its rows, then its answer; answered exactly once.
+ *
+ * <p>Made by the service, then owned by the {@link Batcher} that it is submitted to, on its event
+ * loop.
+ */
+final class Job {
+  /** Where the numbers of a row go. */
+  @FunctionalInterface
+  interface Sink {
+    /**
+     * Takes a row's result.
+     *
+     * @param text the index of the text the row is of
+     * @param values the results of the whole batch
+     * @param offset where this row's numbers start
+     */
+    void accept(int text, float[] values, int offset);
+  }
+
+  /**
+   * What to do.
+   *
+   * @param model the model to run, held until the job is over
+   * @param query for pairs, what every text is paired with; else null
+   * @param texts the texts
+   * @param maxTokens fewer tokens than the model's maximum; 0 for the model's
+   * @param maxChunks windows of a long text, for pairs
+   * @param truncateLeft whether the beginning of a long text is cut
+   * @param truncate whether a long text may be cut at all
+   * @param dimensions leading dimensions to keep; 0 for all
+   * @param finish whether to normalise, or to apply the activation
+   * @param sink where results go
+   */
+  record Spec(
+      LoadedModel model,
+      String query,
+      List<String> texts,
+      int maxTokens,
+      int maxChunks,
+      boolean truncateLeft,
+      boolean truncate,
+      int dimensions,
+      boolean finish,
+      Sink sink) {}
+
+  /** Texts tokenised in one call: it cannot be interrupted, and others wait for it. */
+  private static final int MAX_CALL_TEXTS = 64;
+
+  private static final int MAX_CALL_CHARS = 64_000;
+
+  private final Spec spec;
+  private final long deadlineNanos;
+  private final String requestId;
+  private final Promise<Usage> promise = Promise.promise();
+  private final Set<Row> waiting = Collections.newSetFromMap(new IdentityHashMap<>());
+  private final Set<Integer> truncated = new HashSet<>();
+  private int nextText;
+  private int openCalls;
+  private int openRows;
+  private int promptTokens;
+  private boolean started;
+  private boolean over;
+
+  Job(Spec spec, long deadlineNanos, String requestId) {
+    this.spec = spec;
+    this.deadlineNanos = deadlineNanos;
+    this.requestId = requestId;
+  }
+
+  Spec spec() {
+    return spec;
+  }
+
+  long deadlineNanos() {
+    return deadlineNanos;
+  }
+
+  String requestId() {
+    return requestId;
+  }
+
+  Future<Usage> future() {
+    return promise.future();
+  }
+
+  boolean isOver() {
+    return over;
+  }
+
+  /** Whether a row has begun to run. */
+  boolean hasStarted() {
+    return started;
+  }
+
+  /** Whether texts are left that no call has tokenised yet. */
+  boolean hasTexts() {
+    return nextText < spec.texts.size();
+  }
+
+  /** The index of the next text to tokenise. */
+  int nextText() {
+    return nextText;
+  }
+
+  /** The next texts to tokenise, bounded in number and characters. */
+  TokenizeCall nextCall() {
+    int first = nextText;
+    int chars = 0;
+    while (hasTexts()
+        && nextText - first < MAX_CALL_TEXTS
+        && (nextText == first || chars + spec.texts.get(nextText).length() <= MAX_CALL_CHARS)) {
+      chars += spec.texts.get(nextText++).length();
+    }
+    openCalls++;
+    List<String> texts = spec.texts.subList(first, nextText);
+    boolean pair = spec.query != null;
+    if (pair) {
+      List<String> withQuery = new ArrayList<>(texts.size() + 1);
+      withQuery.add(spec.query);
+      withQuery.addAll(texts);
+      texts = withQuery;
+    }
+    return new TokenizeCall(
+        spec.model.engineModel().handle(),
+        texts,
+        pair,
+        spec.maxTokens,
+        spec.maxChunks,
+        spec.truncateLeft);
+  }
+
+  /**
+   * Takes the tokens of a call.
+   *
+   * @param firstText the index of the call's first text
+   * @param rows makes a row wait, given its text and its place in the tokens
+   */
+  void tokenized(TokenizedTexts tokens, int firstText, RowMaker rows) {
+    openCalls--;
+    for (int i = 0; i < tokens.rows(); i++) {
+      int text = firstText + tokens.text(i);
+      promptTokens += tokens.length(i);
+      if (cut(tokens, i)) {
+        if (!spec.truncate) {
+          throw RagbusException.of(
+              RagbusException.Kind.TOO_LARGE,
+              "texts["
+                  + text
+                  + "] has "
+                  + tokens.total(i)
+                  + " tokens, the limit is "
+                  + tokens.length(i)
+                  + " and truncate is false");
+        }
+        truncated.add(text);
+      }
+      openRows++;
+      waiting.add(rows.make(this, text, tokens.row(i, spec.dimensions, spec.finish)));
+    }
+  }
+
+  private boolean cut(TokenizedTexts tokens, int row) {
+    return tokens.total(row) > tokens.length(row) && spec.maxChunks == 1;
+  }
+
+  /** Makes a row of this job. */
+  interface RowMaker {
+    Row make(Job job, int text, TokenRow tokens);
+  }
+
+  /** The rows that wait to be run. */
+  Set<Row> waiting() {
+    return waiting;
+  }
+
+  /** A row begins to run. */
+  void started(Row row) {
+    started = true;
+    waiting.remove(row);
+  }
+
+  /** A row has run. */
+  void finished(Row row, float[] values, int offset) {
+    spec.sink.accept(row.text(), values, offset);
+    openRows--;
+  }
+
+  /** Tokens of the rows known so far. */
+  int promptTokens() {
+    return promptTokens;
+  }
+
+  /** Whether all rows are known. */
+  boolean isTokenized() {
+    return !hasTexts() && openCalls == 0;
+  }
+
+  /** Whether everything has run. */
+  boolean isComplete() {
+    return isTokenized() && openRows == 0;
+  }
+
+  /** Ends the job with its answer. */
+  void succeed() {
+    over = true;
+    promise.complete(new Usage(promptTokens, truncated.stream().sorted().toList()));
+  }
+
+  /** Ends the job without an answer. */
+  void fail(RagbusException failure) {
+    over = true;
+    promise.fail(failure);
+  }
+}

@@ -1,0 +1,370 @@
+package dev.ragbus.service;
+
+import dev.ragbus.Cleanup;
+import dev.ragbus.DecodeRequest;
+import dev.ragbus.DecodedTexts;
+import dev.ragbus.EmbedRequest;
+import dev.ragbus.EmbeddingType;
+import dev.ragbus.Embeddings;
+import dev.ragbus.JsonBodies;
+import dev.ragbus.ModelInfo;
+import dev.ragbus.ModelList;
+import dev.ragbus.ModelLoad;
+import dev.ragbus.ModelQuery;
+import dev.ragbus.ModelSpec;
+import dev.ragbus.ModelType;
+import dev.ragbus.ModelsCleared;
+import dev.ragbus.NoArguments;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.Ranking;
+import dev.ragbus.RerankRequest;
+import dev.ragbus.TokenizeRequest;
+import dev.ragbus.Tokens;
+import dev.ragbus.TruncationDirection;
+import dev.ragbus.Usage;
+import dev.ragbus.python.Engine;
+import io.vertx.core.Future;
+import io.vertx.core.json.JsonArray;
+import io.vertx.core.json.JsonObject;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/** What the service does for each kind of request. Belongs to the service's event loop. */
+final class Operations {
+  private final RagbusOptions options;
+  private final Engine engine;
+  private final ModelRegistry models;
+  private final Batcher batcher;
+
+  Operations(RagbusOptions options, Engine engine, ModelRegistry models, Batcher batcher) {
+    this.options = options;
+    this.engine = engine;
+    this.models = models;
+    this.batcher = batcher;
+  }
+
+  Future<Embeddings> embed(EmbedRequest request, Call call) {
+    checkSizes("texts", request.texts(), "limits.max_texts", options.limits().maxTexts(), 0);
+    return models.forEmbedding(request.model()).compose(model -> embed(request, call, model));
+  }
+
+  private Future<Embeddings> embed(EmbedRequest request, Call call, LoadedModel model) {
+    EmbeddingType type = request.embeddingType();
+    if (request.texts().isEmpty()) {
+      return Future.succeededFuture(
+          new Embeddings(new float[0], model.name(), 0, 0, type, Usage.NONE));
+    }
+    int dimensions = dimensions(request, model);
+    int outputs = model.engineModel().outputs();
+    float[] values = new float[Math.multiplyExact(request.texts().size(), dimensions)];
+    Job.Spec spec =
+        new Job.Spec(
+            model,
+            null,
+            withPrompt(request, model.engineModel()),
+            0,
+            1,
+            request.truncationDirection() == TruncationDirection.LEFT,
+            request.truncate(),
+            dimensions == outputs ? 0 : dimensions,
+            request.normalize(),
+            (text, batch, offset) ->
+                System.arraycopy(batch, offset, values, text * dimensions, dimensions));
+    return run(spec, call)
+        .map(
+            usage ->
+                new Embeddings(
+                    Quantization.of(values, dimensions, type),
+                    model.name(),
+                    dimensions,
+                    request.texts().size(),
+                    type,
+                    usage));
+  }
+
+  private static int dimensions(EmbedRequest request, LoadedModel model) {
+    int most = model.engineModel().dimensions();
+    if (request.dimensions() != null && request.dimensions() > most) {
+      throw RagbusException.of(
+          Kind.TYPE_CONVERSION,
+          "dimensions must be at most "
+              + most
+              + " for model '"
+              + model.name()
+              + "', not "
+              + request.dimensions());
+    }
+    return request.dimensions() == null ? most : request.dimensions();
+  }
+
+  private static List<String> withPrompt(EmbedRequest request, Engine.Model model) {
+    String name = request.promptName();
+    String prompt = request.prompt();
+    if (prompt == null && name == null) {
+      name = model.defaultPromptName();
+    }
+    if (name != null) {
+      prompt = model.prompts().get(name);
+      if (prompt == null) {
+        throw RagbusException.invalid(
+            "prompt_name must be one of " + model.prompts().keySet() + ", not '" + name + "'");
+      }
+    }
+    if (prompt == null || prompt.isEmpty()) {
+      return request.texts();
+    }
+    String prefix = prompt;
+    return request.texts().stream().map(prefix::concat).toList();
+  }
+
+  Future<Ranking> rerank(RerankRequest request, Call call) {
+    checkSizes(
+        "texts",
+        request.texts(),
+        "limits.max_documents",
+        options.limits().maxDocuments(),
+        request.query().length());
+    return models
+        .forRanking(request.model())
+        .compose(
+            model ->
+                model.type() == ModelType.CROSS_ENCODER
+                    ? byCrossEncoder(request, call, model)
+                    : bySimilarity(request, call, model));
+  }
+
+  private Future<Ranking> byCrossEncoder(RerankRequest request, Call call, LoadedModel model) {
+    if (model.engineModel().outputs() != 1) {
+      throw RagbusException.of(
+          Kind.TYPE_CONVERSION,
+          "model '"
+              + model.name()
+              + "' has "
+              + model.engineModel().outputs()
+              + " labels; ranking needs one with a single score");
+    }
+    if (request.texts().isEmpty()) {
+      return Future.succeededFuture(
+          ranking(request, model, Ranking.Method.CROSS_ENCODER, new float[0], Usage.NONE));
+    }
+    float[] scores = new float[request.texts().size()];
+    Arrays.fill(scores, Float.NEGATIVE_INFINITY);
+    Job.Spec spec =
+        new Job.Spec(
+            model,
+            request.query(),
+            request.texts(),
+            request.maxTokensPerDoc() == null ? 0 : request.maxTokensPerDoc(),
+            request.maxChunksPerDoc(),
+            request.truncationDirection() == TruncationDirection.LEFT,
+            request.truncate(),
+            0,
+            !request.rawScores(),
+            (text, batch, offset) -> scores[text] = Math.max(scores[text], batch[offset]));
+    return run(spec, call)
+        .map(usage -> ranking(request, model, Ranking.Method.CROSS_ENCODER, scores, usage));
+  }
+
+  private Future<Ranking> bySimilarity(RerankRequest request, Call call, LoadedModel model) {
+    if (request.maxChunksPerDoc() > 1) {
+      throw RagbusException.invalid(
+          "max_chunks_per_doc must be 1 for model '"
+              + model.name()
+              + "', which ranks by similarity");
+    }
+    if (request.texts().isEmpty()) {
+      return Future.succeededFuture(
+          ranking(request, model, Ranking.Method.SIMILARITY, new float[0], Usage.NONE));
+    }
+    int dimensions = model.engineModel().outputs();
+    List<String> texts = new ArrayList<>(request.texts().size() + 1);
+    texts.add(request.query());
+    texts.addAll(request.texts());
+    float[] vectors = new float[Math.multiplyExact(texts.size(), dimensions)];
+    Job.Spec spec =
+        new Job.Spec(
+            model,
+            null,
+            texts,
+            request.maxTokensPerDoc() == null ? 0 : request.maxTokensPerDoc(),
+            1,
+            request.truncationDirection() == TruncationDirection.LEFT,
+            request.truncate(),
+            0,
+            true,
+            (text, batch, offset) ->
+                System.arraycopy(batch, offset, vectors, text * dimensions, dimensions));
+    return run(spec, call)
+        .map(
+            usage ->
+                ranking(
+                    request,
+                    model,
+                    Ranking.Method.SIMILARITY,
+                    similarities(vectors, dimensions),
+                    ofTextsAlone(usage)));
+  }
+
+  /** The cosines of the first vector with all others; all are of length 1. */
+  private static float[] similarities(float[] vectors, int dimensions) {
+    float[] scores = new float[vectors.length / dimensions - 1];
+    for (int text = 0; text < scores.length; text++) {
+      double dot = 0;
+      int offset = (text + 1) * dimensions;
+      for (int i = 0; i < dimensions; i++) {
+        dot += (double) vectors[i] * vectors[offset + i];
+      }
+      scores[text] = (float) dot;
+    }
+    return scores;
+  }
+
+  /** The query was embedded as text 0; the request's own texts count from 0. */
+  private static Usage ofTextsAlone(Usage usage) {
+    List<Integer> truncated =
+        usage.truncated().stream().filter(index -> index > 0).map(index -> index - 1).toList();
+    return new Usage(usage.promptTokens(), truncated);
+  }
+
+  private static Ranking ranking(
+      RerankRequest request,
+      LoadedModel model,
+      Ranking.Method method,
+      float[] scores,
+      Usage usage) {
+    int count = request.topN() == null ? scores.length : Math.min(request.topN(), scores.length);
+    List<Ranking.Result> best =
+        IntStream.range(0, scores.length)
+            .boxed()
+            .sorted(
+                Comparator.<Integer>comparingDouble(index -> -scores[index])
+                    .thenComparing(Comparator.naturalOrder()))
+            .limit(count)
+            .map(
+                index ->
+                    new Ranking.Result(
+                        index,
+                        request.returnTexts() ? request.texts().get(index) : null,
+                        scores[index]))
+            .toList();
+    return new Ranking(best, model.name(), method, request.query(), usage);
+  }
+
+  private Future<Usage> run(Job.Spec spec, Call call) {
+    models.acquire(spec.model());
+    return batcher
+        .submit(new Job(spec, call.deadlineNanos(), call.requestId()))
+        .onComplete(done -> models.release(spec.model()));
+  }
+
+  private void checkSizes(
+      String field, List<String> texts, String countLimit, int maxCount, int otherChars) {
+    RagbusOptions.Limits limits = options.limits();
+    checkLimit("the number of " + field, texts.size(), countLimit, maxCount);
+    checkLimit("query", otherChars, "limits.max_text_chars", limits.maxTextChars());
+    long chars = otherChars;
+    for (int i = 0; i < texts.size(); i++) {
+      int length = texts.get(i).length();
+      if (length > limits.maxTextChars()) {
+        checkLimit(
+            field + "[" + i + "]", length, "limits.max_text_chars", limits.maxTextChars());
+      }
+      chars += length;
+    }
+    checkLimit(field, chars, "limits.max_request_chars", limits.maxRequestChars());
+  }
+
+  private static void checkLimit(String what, long value, String limit, long most) {
+    if (value > most) {
+      String unit = limit.endsWith("_chars") ? " characters" : "";
+      throw RagbusException.of(
+          Kind.TOO_LARGE, what + " is " + value + unit + ", " + limit + " is " + most);
+    }
+  }
+
+  Future<Tokens> tokenize(TokenizeRequest request, Call call) {
+    checkSizes("texts", request.texts(), "limits.max_texts", options.limits().maxTexts(), 0);
+    return models
+        .forEmbedding(request.model())
+        .compose(
+            model ->
+                control(
+                    model,
+                    Engine.Control.TOKENS,
+                    new JsonObject()
+                        .put("texts", new JsonArray(request.texts()))
+                        .put("add_special_tokens", request.addSpecialTokens()),
+                    Tokens.class));
+  }
+
+  Future<DecodedTexts> decode(DecodeRequest request, Call call) {
+    checkLimit(
+        "the number of ids",
+        request.ids().size(),
+        "limits.max_texts",
+        options.limits().maxTexts());
+    return models
+        .forEmbedding(request.model())
+        .compose(
+            model ->
+                control(
+                    model,
+                    Engine.Control.DECODE,
+                    new JsonObject()
+                        .put("ids", new JsonArray(request.ids().stream().map(JsonArray::new).toList()))
+                        .put("skip_special_tokens", request.skipSpecialTokens()),
+                    DecodedTexts.class));
+  }
+
+  private <T extends Record> Future<T> control(
+      LoadedModel model, Engine.Control operation, JsonObject body, Class<T> type) {
+    models.acquire(model);
+    return engine
+        .control(operation, body.put("handle", model.engineModel().handle()))
+        .map(answer -> JsonBodies.parse(answer.put("model", model.name()), type))
+        .onComplete(done -> models.release(model));
+  }
+
+  Future<ModelLoad> load(ModelSpec spec, Call call) {
+    return models.load(spec, ModelRegistry.Origin.LOAD_REQUEST);
+  }
+
+  Future<ModelList> list(NoArguments none, Call call) {
+    return Future.succeededFuture(models.list());
+  }
+
+  Future<ModelInfo> get(ModelQuery query, Call call) {
+    return Future.succeededFuture(models.get(query.model()));
+  }
+
+  Future<ModelsCleared> clear(ModelQuery query, Call call) {
+    return Future.succeededFuture(models.clear(query.model()));
+  }
+
+  Future<Cleanup> cleanup(NoArguments none, Call call) {
+    ModelsCleared cleared = models.clear(null);
+    return engine
+        .control(Engine.Control.COLLECT, new JsonObject())
+        .map(
+            collected ->
+                new Cleanup(
+                    "cleaned",
+                    cleared.clearedModels(),
+                    collected.getLong("collected"),
+                    collected.getLong("resident_bytes_before"),
+                    collected.getLong("resident_bytes_after")));
+  }
+
+  List<ModelInfo> models() {
+    return models.list().cachedModels();
+  }
+
+  void cancel(String requestId) {
+    batcher.cancel(requestId);
+  }
+}

@@ -1,0 +1,295 @@
+package dev.ragbus.service;
+
+import dev.ragbus.Addresses;
+import dev.ragbus.DecodeRequest;
+import dev.ragbus.EmbedRequest;
+import dev.ragbus.Health;
+import dev.ragbus.MessageCodecs;
+import dev.ragbus.ModelQuery;
+import dev.ragbus.ModelSpec;
+import dev.ragbus.NoArguments;
+import dev.ragbus.OptionsReader;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.RequestIds;
+import dev.ragbus.RerankRequest;
+import dev.ragbus.Stats;
+import dev.ragbus.TokenizeRequest;
+import dev.ragbus.python.Engine;
+import dev.ragbus.python.JepEngine;
+import dev.ragbus.python.PackagedModels;
+import dev.ragbus.python.PythonEnvironment;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.ThreadingModel;
+import io.vertx.core.VerticleBase;
+import io.vertx.core.json.JsonObject;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Ragbus as an application deploys it: serves the addresses of {@link Addresses} from lanes of its
+ * own.
+ *
+ * <p>Its {@code config()} is the JSON form of {@code conf/ragbus.toml}; environment variables and
+ * system properties go before it. One instance a deployment, on an event loop; deploy it again, under
+ * another prefix or the same, for more. {@code start()} completes when requests can be served, which
+ * the first time on a machine includes making the Python environment; requests that come earlier
+ * fail with {@code NOT_INITIALIZED}. {@code stop()} answers what was accepted, within {@code
+ * lanes.drain_timeout}, and never waits for Python that is stuck.
+ */
+public final class RagbusVerticle extends VerticleBase {
+  private static final System.Logger LOG = System.getLogger(RagbusVerticle.class.getName());
+  private static final long PING_MILLIS = 1_000;
+
+  private RagbusOptions options;
+  private ServiceMetrics metrics;
+  private JepEngine engine;
+  private ModelRegistry models;
+  private Batcher batcher;
+  private Operations operations;
+  private State state = State.STARTING;
+  private Future<Void> drain;
+
+  private enum State {
+    STARTING,
+    SERVING,
+    DRAINING
+  }
+
+  /** Made by the application, or by name. */
+  public RagbusVerticle() {}
+
+  @Override
+  public Future<?> start() {
+    if (context.threadingModel() != ThreadingModel.EVENT_LOOP) {
+      throw new IllegalStateException(
+          "RagbusVerticle must be deployed on an event loop, not as "
+              + context.threadingModel()
+              + ": it never blocks, and its lanes have threads of their own");
+    }
+    if (context.getInstanceCount() > 1) {
+      throw new IllegalStateException(
+          "RagbusVerticle must be deployed with one instance; lanes.inference sets how much runs"
+              + " side by side");
+    }
+    options = OptionsReader.read(config());
+    OptionsReader.notActing(options)
+        .forEach(key -> LOG.log(System.Logger.Level.WARNING, "{0} is set but not acting yet", key));
+    MessageCodecs.register(vertx);
+    metrics = new ServiceMetrics(options.bus().addressPrefix());
+    serve();
+    vertx.setPeriodic(1_000, timer -> observe());
+    String id = "-" + deploymentID().substring(0, 8);
+    Path cacheFolder = PythonEnvironment.Settings.defaultCacheFolder();
+    return context
+        .executeBlocking(() -> environment(cacheFolder), false)
+        .compose(python -> JepEngine.start(vertx, options, python, id, this::drain))
+        .onSuccess(started -> engine = started)
+        .compose(started -> context.executeBlocking(() -> packaged(cacheFolder), false))
+        .compose(this::startModels)
+        .onSuccess(done -> state = state == State.STARTING ? State.SERVING : state);
+  }
+
+  private PythonEnvironment environment(Path cacheFolder) {
+    return PythonEnvironment.prepare(
+        new PythonEnvironment.Settings(
+            options.python().pythonPath(),
+            Optional.ofNullable(options.python().environment()).map(Path::of),
+            cacheFolder,
+            List.of()),
+        line -> LOG.log(System.Logger.Level.INFO, line));
+  }
+
+  private static PackagedModels packaged(Path cacheFolder) {
+    return PackagedModels.of(cacheFolder, RagbusVerticle.class.getClassLoader());
+  }
+
+  private Future<Void> startModels(PackagedModels packaged) {
+    models = new ModelRegistry(engine, options, packaged, context, System::nanoTime);
+    batcher = new Batcher(vertx, engine, options, System::nanoTime);
+    operations = new Operations(options, engine, models, batcher);
+    return models.start().compose(done -> warmUp());
+  }
+
+  /** The first pass over a new shape is slow, on every lane; the first callers should not pay. */
+  private Future<Void> warmUp() {
+    if (models.defaultEmbedding() == null) {
+      return Future.succeededFuture();
+    }
+    return models
+        .forEmbedding(null)
+        .compose(model -> WarmUp.run(engine, model.engineModel()));
+  }
+
+  private void serve() {
+    Addresses at = options.bus().addresses();
+    Duration embedding = options.python().timeout("embed_texts");
+    Duration ranking = options.python().timeout("rerank_texts");
+    Duration loading = options.python().timeout("load_model");
+    Duration clearing = options.python().timeout("clear_cache");
+    Duration other = options.python().defaultTimeout();
+    serve(at.embed(), "embed", EmbedRequest.class, embedding, (q, c) -> ready().embed(q, c));
+    serve(at.rerank(), "rerank", RerankRequest.class, ranking, (q, c) -> ready().rerank(q, c));
+    serve(
+        at.tokenize(), "tokenize", TokenizeRequest.class, other, (q, c) -> ready().tokenize(q, c));
+    serve(at.decode(), "decode", DecodeRequest.class, other, (q, c) -> ready().decode(q, c));
+    serve(at.loadModel(), "models.load", ModelSpec.class, loading, (q, c) -> ready().load(q, c));
+    serve(at.listModels(), "models.list", NoArguments.class, other, (q, c) -> ready().list(q, c));
+    serve(at.getModel(), "models.get", ModelQuery.class, other, (q, c) -> ready().get(q, c));
+    serve(
+        at.clearModels(), "models.clear", ModelQuery.class, clearing, (q, c) -> ready().clear(q, c));
+    serve(
+        at.cleanup(),
+        "memory.cleanup",
+        NoArguments.class,
+        clearing,
+        (q, c) -> ready().cleanup(q, c));
+    serve(at.health(), "health", NoArguments.class, other, (q, c) -> health());
+    serve(at.stats(), "stats", NoArguments.class, other, (q, c) -> stats());
+    vertx.eventBus().<JsonObject>consumer(at.cancel(), message -> cancel(message.body()));
+  }
+
+  private <Q extends Record, R extends Record> void serve(
+      String address,
+      String name,
+      Class<Q> type,
+      Duration maxTimeout,
+      BusEndpoint.Operation<Q, R> operation) {
+    BusEndpoint<Q, R> endpoint =
+        new BusEndpoint<>(
+            vertx, type, maxTimeout, operation, metrics.operation(name), System::nanoTime);
+    vertx.eventBus().consumer(address, endpoint::handle);
+  }
+
+  /** The operations, if requests can be served now. */
+  private Operations ready() {
+    return switch (state) {
+      case SERVING -> operations;
+      case STARTING -> throw RagbusException.of(Kind.NOT_INITIALIZED, "the service is starting");
+      case DRAINING -> throw RagbusException.of(Kind.UNAVAILABLE, "the service is shutting down");
+    };
+  }
+
+  private void cancel(JsonObject body) {
+    String requestId = body == null ? null : body.getString("request_id");
+    if (RequestIds.valid(requestId) && operations != null) {
+      operations.cancel(requestId);
+    }
+  }
+
+  private void observe() {
+    if (engine != null) {
+      engine.check(System.nanoTime());
+    }
+    if (batcher != null) {
+      metrics.observe(batcher.stats());
+    }
+  }
+
+  private Future<Health> health() {
+    if (engine == null || state != State.SERVING) {
+      Health.Check check = new Health.Check("service", "DOWN", state.name());
+      return Future.succeededFuture(new Health("DOWN", false, List.of(check)));
+    }
+    return ping()
+        .map(
+            answered -> {
+              List<Health.Check> checks = new ArrayList<>();
+              checks.add(
+                  new Health.Check(
+                      "interpreter", up(answered), answered ? "answers" : "does not answer"));
+              boolean lanesOpen = true;
+              for (Stats.Lane lane : engine.lanes()) {
+                boolean open = lane.state().equals("idle") || lane.state().equals("busy");
+                lanesOpen &= open;
+                checks.add(new Health.Check(lane.name(), up(open), lane.state()));
+              }
+              String embedding = models.defaultEmbedding();
+              checks.add(
+                  new Health.Check(
+                      "models",
+                      "UP",
+                      "embedding " + embedding + ", reranker " + models.defaultReranker()));
+              return new Health(up(answered && lanesOpen), true, checks);
+            });
+  }
+
+  private static String up(boolean good) {
+    return good ? "UP" : "DOWN";
+  }
+
+  /** Whether Python answers on the control lane in time. */
+  private Future<Boolean> ping() {
+    Promise<Boolean> promise = Promise.promise();
+    long timer = vertx.setTimer(PING_MILLIS, id -> promise.tryComplete(false));
+    engine
+        .control(Engine.Control.PING, new JsonObject())
+        .onComplete(
+            result -> {
+              vertx.cancelTimer(timer);
+              promise.tryComplete(result.succeeded());
+            });
+    return promise.future();
+  }
+
+  private Future<Stats> stats() {
+    Operations serving = ready();
+    return engine
+        .control(Engine.Control.STATS, new JsonObject())
+        .map(
+            python ->
+                new Stats(
+                    metrics.stats(),
+                    batcher.stats(),
+                    engine.lanes(),
+                    serving.models(),
+                    python.getLong("resident_bytes")));
+  }
+
+  /**
+   * Refuses new requests, waits for the accepted ones and unloads the models; bounded. Called when
+   * the first lane is undeployed, which Vert.x does before it stops this verticle.
+   */
+  private Future<Void> drain() {
+    if (drain == null) {
+      state = State.DRAINING;
+      Promise<Void> done = Promise.promise();
+      drain = done.future();
+      long millis = options.lanes().drainTimeout().toMillis();
+      long timer = vertx.setTimer(millis, id -> giveUp(done));
+      Future<Void> idle = batcher == null ? Future.succeededFuture() : batcher.drained();
+      idle.onComplete(
+          result -> {
+            vertx.cancelTimer(timer);
+            if (models != null) {
+              models.clear(null);
+            }
+            done.tryComplete();
+          });
+    }
+    return drain;
+  }
+
+  private void giveUp(Promise<Void> done) {
+    batcher.failAll(
+        RagbusException.of(
+            Kind.UNAVAILABLE,
+            "the service was shut down before the work had ended, after "
+                + TimeUnit.MILLISECONDS.toSeconds(options.lanes().drainTimeout().toMillis())
+                + " s"));
+    done.tryComplete();
+  }
+
+  @Override
+  public Future<?> stop() {
+    state = State.DRAINING;
+    metrics.close();
+    return Future.succeededFuture();
+  }
+}

@@ -1,0 +1,14 @@
+package dev.ragbus.service;
+
+import dev.ragbus.python.Engine.TokenRow;
+
+/**
+ * One row of a job: what a batch is made of.
+ *
+ * @param job the job it is part of
+ * @param text the index of the job's text that it is of
+ * @param tokens its tokens
+ * @param turn its place in the order of service, in tokens of virtual time
+ * @param number its place among rows of the same turn
+ */
+record Row(Job job, int text, TokenRow tokens, long turn, long number) {}

@@ -1,0 +1,137 @@
+package dev.ragbus.service;
+
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.Stats;
+import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.FunctionCounter;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.Meter;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Tags;
+import io.micrometer.core.instrument.Timer;
+import io.micrometer.core.instrument.composite.CompositeMeterRegistry;
+import io.micrometer.core.instrument.distribution.ValueAtPercentile;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.vertx.micrometer.backends.BackendRegistries;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.function.ToDoubleFunction;
+
+/**
+ * A deployment's meters: kept in a registry of its own, for {@code rag.stats}, and in the
+ * application's where Vert.x has one. Belongs to the service's event loop; meters are read anywhere.
+ */
+final class ServiceMetrics implements AutoCloseable {
+  private final CompositeMeterRegistry registry = new CompositeMeterRegistry();
+  private final Tags tags;
+  private final Map<String, Operation> operations = new LinkedHashMap<>();
+  private volatile Stats.Queue queue = new Stats.Queue(0, 0, 0, 0, 0, 0, 0);
+
+  ServiceMetrics(String addressPrefix) {
+    tags = Tags.of("prefix", addressPrefix);
+    registry.add(new SimpleMeterRegistry());
+    MeterRegistry ofVertx = BackendRegistries.getDefaultNow();
+    if (ofVertx != null) {
+      registry.add(ofVertx);
+    }
+    gauge("ragbus.queue.items", q -> q.items());
+    gauge("ragbus.queue.tokens", q -> q.tokens());
+    counter("ragbus.batches", q -> q.batches());
+    counter("ragbus.batch.rows", q -> q.rows());
+    counter("ragbus.batch.tokens.real", q -> q.realTokens());
+    counter("ragbus.batch.tokens.padded", q -> q.paddedTokens());
+    counter("ragbus.rows.dropped", q -> q.dropped());
+  }
+
+  private void gauge(String name, ToDoubleFunction<Stats.Queue> value) {
+    Gauge.builder(name, this, metrics -> value.applyAsDouble(metrics.queue))
+        .tags(tags)
+        .register(registry);
+  }
+
+  private void counter(String name, ToDoubleFunction<Stats.Queue> value) {
+    FunctionCounter.builder(name, this, metrics -> value.applyAsDouble(metrics.queue))
+        .tags(tags)
+        .register(registry);
+  }
+
+  /** Takes the queue's state, on the event loop, for meters that other threads read. */
+  void observe(Stats.Queue current) {
+    queue = current;
+  }
+
+  /** The meters of an operation. */
+  Operation operation(String name) {
+    return operations.computeIfAbsent(name, Operation::new);
+  }
+
+  Map<String, Stats.Operation> stats() {
+    Map<String, Stats.Operation> stats = new LinkedHashMap<>();
+    operations.forEach((name, operation) -> stats.put(name, operation.stats()));
+    return stats;
+  }
+
+  @Override
+  public void close() {
+    for (Meter meter : registry.getMeters()) {
+      registry.getRegistries().forEach(each -> each.remove(meter.getId()));
+    }
+    registry.close();
+  }
+
+  /** An operation's meters. */
+  final class Operation {
+    private final Timer timer;
+    private final Counter accepted;
+    private final String name;
+    private final Map<Kind, Counter> failed = new EnumMap<>(Kind.class);
+
+    private Operation(String name) {
+      this.name = name;
+      Tags own = tags.and("operation", name);
+      accepted = Counter.builder("ragbus.requests").tags(own).register(registry);
+      timer =
+          Timer.builder("ragbus.request")
+              .description("from arrival to answer")
+              .tags(own)
+              .publishPercentiles(0.5, 0.99)
+              .register(registry);
+    }
+
+    void accepted() {
+      accepted.increment();
+    }
+
+    void answered(long nanos) {
+      timer.record(nanos, TimeUnit.NANOSECONDS);
+    }
+
+    void failed(Kind kind) {
+      failed
+          .computeIfAbsent(
+              kind,
+              each ->
+                  Counter.builder("ragbus.failures")
+                      .tags(tags.and("operation", name, "kind", each.name()))
+                      .register(registry))
+          .increment();
+    }
+
+    private Stats.Operation stats() {
+      Map<String, Long> failures = new LinkedHashMap<>();
+      failed.forEach((kind, counter) -> failures.put(kind.name(), (long) counter.count()));
+      double p50 = 0;
+      double p99 = 0;
+      for (ValueAtPercentile value : timer.takeSnapshot().percentileValues()) {
+        if (value.percentile() == 0.5) {
+          p50 = value.value(TimeUnit.MILLISECONDS);
+        } else {
+          p99 = value.value(TimeUnit.MILLISECONDS);
+        }
+      }
+      return new Stats.Operation((long) accepted.count(), timer.count(), failures, p50, p99);
+    }
+  }
+}
