@@ -93,13 +93,17 @@ public final class OptionsReader {
     return bind(tree, given);
   }
 
-  /** This process's system properties that are strings. */
-  static Map<String, String> systemProperties() {
+  /**
+   * Reads options with this process's own environment and system properties.
+   *
+   * @throws IllegalArgumentException as {@link #read(JsonObject, Map, Map)} does
+   */
+  public static RagbusOptions read(JsonObject config) {
     Map<String, String> properties = new HashMap<>();
     for (String name : System.getProperties().stringPropertyNames()) {
       properties.put(name, System.getProperty(name));
     }
-    return properties;
+    return read(config, System.getenv(), properties);
   }
 
   /** Every key that can be set; {@code *} stands for a name that the configuration chooses. */
@@ -107,7 +111,11 @@ public final class OptionsReader {
     return LEAVES.keySet();
   }
 
-  static List<String> notActingYet(RagbusOptions options) {
+  /**
+   * The keys that were changed from their default though nothing acts on them in this version, such
+   * as {@code python.enable_gpu}; a start logs each of them.
+   */
+  public static List<String> notActing(RagbusOptions options) {
     JsonNode now = JsonBodies.MAPPER.valueToTree(options);
     JsonNode before = JsonBodies.MAPPER.valueToTree(RagbusOptions.defaults());
     return LEAVES.keySet().stream()

@@ -52,23 +52,15 @@ public record RagbusOptions(
    *
    * @param config nested as the sections of {@code conf/ragbus.toml}; may be empty
    * @throws IllegalArgumentException for an unknown name or a bad value, with the name, the value
-   *     and what is allowed; see {@link OptionsReader#read}
+   *     and what is allowed; see {@link OptionsReader}
    */
   public static RagbusOptions from(JsonObject config) {
-    return OptionsReader.read(config, System.getenv(), OptionsReader.systemProperties());
+    return OptionsReader.read(config);
   }
 
   /** The options as {@link #from(JsonObject)} reads them, every default included. */
   public JsonObject toJson() {
     return JsonBodies.format(this);
-  }
-
-  /**
-   * The keys that were changed from their default though nothing acts on them in this version, such
-   * as {@code python.enable_gpu}; a start logs each of them.
-   */
-  public List<String> notActingYet() {
-    return OptionsReader.notActingYet(this);
   }
 
   /**
