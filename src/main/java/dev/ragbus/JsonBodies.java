@@ -16,6 +16,7 @@ import com.fasterxml.jackson.databind.type.LogicalType;
 import io.vertx.core.json.JsonObject;
 import io.vertx.core.json.jackson.VertxModule;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 
@@ -30,6 +31,7 @@ public final class JsonBodies {
       JsonMapper.builder()
           .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
           .addModule(new VertxModule())
+          .addModule(DurationText.module())
           .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
           .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
           .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
@@ -95,7 +97,7 @@ public final class JsonBodies {
   }
 
   /** What was wrong with a body, as a failure that names the field and never repeats the body. */
-  private static RagbusException failure(Throwable problem) {
+  static RagbusException failure(Throwable problem) {
     for (Throwable cause = problem; cause != null; cause = cause.getCause()) {
       if (cause instanceof RagbusException already) {
         return already;
@@ -119,7 +121,7 @@ public final class JsonBodies {
     return RagbusException.invalid("the body is not well-formed JSON");
   }
 
-  private static String path(List<JsonMappingException.Reference> references) {
+  static String path(List<JsonMappingException.Reference> references) {
     StringBuilder path = new StringBuilder();
     for (JsonMappingException.Reference reference : references) {
       if (reference.getFieldName() == null) {
@@ -150,6 +152,9 @@ public final class JsonBodies {
     }
     if (type.isEnum()) {
       return "one of " + enumNames(type);
+    }
+    if (type == Duration.class) {
+      return DurationText.ALLOWED;
     }
     return type == Integer.class || type == int.class || type == Long.class || type == long.class
         ? "an integer in range"

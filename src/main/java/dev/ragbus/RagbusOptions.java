@@ -1,6 +1,7 @@
 package dev.ragbus;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import io.vertx.core.json.JsonObject;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
@@ -46,6 +47,23 @@ public record RagbusOptions(
   }
 
   /**
+   * The options of a deployment: what a verticle's {@code config()} or a file says, then this
+   * process's {@code RAGBUS_*} environment, then its {@code ragbus.*} system properties.
+   *
+   * @param config nested as the sections of {@code conf/ragbus.toml}; may be empty
+   * @throws IllegalArgumentException for an unknown name or a bad value, with the name, the value
+   *     and what is allowed; see {@link OptionsReader}
+   */
+  public static RagbusOptions from(JsonObject config) {
+    return OptionsReader.read(config);
+  }
+
+  /** The options as {@link #from(JsonObject)} reads them, every default included. */
+  public JsonObject toJson() {
+    return JsonBodies.format(this);
+  }
+
+  /**
    * {@code [python]}: the interpreter and what lives in it.
    *
    * @param pythonPath the executable that makes the environment
@@ -73,15 +91,15 @@ public record RagbusOptions(
       Boolean enableGpu,
       Double gpuMemoryFraction,
       Map<String, FunctionLimits> functions) {
-    static final Python DEFAULTS =
-        new Python(null, null, null, null, null, null, null, null, null, null, null);
-
     private static final Map<String, FunctionLimits> FUNCTION_DEFAULTS =
         Map.of(
             "embed_texts", new FunctionLimits(Duration.ofSeconds(30), 32),
             "rerank_texts", new FunctionLimits(Duration.ofSeconds(60), 16),
             "load_model", new FunctionLimits(Duration.ofSeconds(60), null),
             "clear_cache", new FunctionLimits(Duration.ofSeconds(10), null));
+
+    static final Python DEFAULTS =
+        new Python(null, null, null, null, null, null, null, null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Python {
@@ -350,7 +368,7 @@ public record RagbusOptions(
 
   private static Duration positive(String key, Duration value, Duration defaultValue) {
     if (value != null && (value.isZero() || value.isNegative())) {
-      throw wrong(key, value, "longer than 0");
+      throw wrong(key, DurationText.format(value), "longer than 0");
     }
     return Checks.orDefault(value, defaultValue);
   }

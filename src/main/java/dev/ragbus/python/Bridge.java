@@ -22,8 +22,8 @@ import jep.NDArray;
 import jep.SharedInterpreter;
 
 /**
- * One interpreter and the direct buffers it shares with Java. Opened, used and closed on one thread,
- * as jep demands.
+ * One interpreter and the direct buffers it shares with Java. Opened, used and closed on one
+ * thread, as jep demands.
  *
  * <p>Text crosses as UTF-8 bytes, never as a {@code String}: jep turns a lone surrogate into the
  * next caller's exception and reads a leading U+FFFE as a byte-order mark. Python answers failures

@@ -14,12 +14,12 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.function.Function;
 
 /**
- * A lane: one daemon thread with one Python interpreter, which runs the calls handed to it one after
- * another.
+ * A lane: one daemon thread with one Python interpreter, which runs the calls handed to it one
+ * after another.
  *
  * <p>All fields but the thread's own belong to the event loop of the context given; calls complete
- * there. The thread is never waited for: one that is stuck in Python is abandoned with what it holds
- * and replaced by a new one, and its calls fail with {@code LANE_LOST}.
+ * there. The thread is never waited for: one that is stuck in Python is abandoned with what it
+ * holds and replaced by a new one, and its calls fail with {@code LANE_LOST}.
  */
 final class InterpreterLane {
   private static final System.Logger LOG = System.getLogger(InterpreterLane.class.getName());
@@ -117,7 +117,8 @@ final class InterpreterLane {
 
   Stats.Lane stats() {
     String state = closed ? "closed" : current == null ? "starting" : current.state();
-    return new Stats.Lane(name, role.name().toLowerCase(java.util.Locale.ROOT), state, calls, replaced);
+    return new Stats.Lane(
+        name, role.name().toLowerCase(java.util.Locale.ROOT), state, calls, replaced);
   }
 
   /** One call: made and ended on the event loop, run on the thread. */
@@ -145,7 +146,8 @@ final class InterpreterLane {
       try {
         result = work.apply(bridge);
       } catch (Throwable e) {
-        // Errors too: a StackOverflowError or OutOfMemoryError in a conversion fails its call alone.
+        // Errors too: a StackOverflowError or OutOfMemoryError in a conversion fails its call
+        // alone.
         failure = typed(e);
       }
       if (metrics != null) {
@@ -186,8 +188,7 @@ final class InterpreterLane {
     }
 
     <T> Future<T> submit(Function<Bridge, T> work, long giveUpNanos) {
-      Call<T> call = 
-          new Call<>(work, giveUpNanos, metrics == null ? null : metrics.enqueue());
+      Call<T> call = new Call<>(work, giveUpNanos, metrics == null ? null : metrics.enqueue());
       pending.add(call);
       queue.add(call);
       return call.promise.future();

@@ -71,8 +71,7 @@ public final class JepEngine implements Engine {
             options.models().offline());
     return context
         .executeBlocking(() -> PythonRuntime.start(settings), false)
-        .map(
-            runtime -> new JepEngine(vertx, context, runtime, options.lanes().inference(), id))
+        .map(runtime -> new JepEngine(vertx, context, runtime, options.lanes().inference(), id))
         .compose(engine -> engine.deploy(drained).map(engine));
   }
 
@@ -107,9 +106,7 @@ public final class JepEngine implements Engine {
             Future.all(
                     all.stream()
                         .filter(lane -> lane != control)
-                        .map(
-                            lane ->
-                                vertx.deployVerticle(new LaneVerticle(lane, drained), worker))
+                        .map(lane -> vertx.deployVerticle(new LaneVerticle(lane, drained), worker))
                         .toList())
                 .mapEmpty());
   }

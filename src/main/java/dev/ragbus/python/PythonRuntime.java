@@ -76,9 +76,7 @@ final class PythonRuntime {
     try {
       MainInterpreter.setJepLibraryPath(settings.jepLibrary.toString());
       MainInterpreter.setInitParams(
-          PyConfig.isolated()
-              .setProgramName(settings.python.toString())
-              .setWriteBytecode(true));
+          PyConfig.isolated().setProgramName(settings.python.toString()).setWriteBytecode(true));
       SharedInterpreter.setConfig(
           new JepConfig()
               .setClassLoader(PythonRuntime.class.getClassLoader())

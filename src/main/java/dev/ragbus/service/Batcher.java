@@ -421,7 +421,10 @@ final class Batcher {
     Engine.Model model = job.spec().model().engineModel();
     ForwardCall call =
         new ForwardCall(
-            model.handle(), model.padId(), model.outputs(), rows.stream().map(Row::tokens).toList());
+            model.handle(),
+            model.padId(),
+            model.outputs(),
+            rows.stream().map(Row::tokens).toList());
     engine
         .forward(lane, call, giveUp(job.deadlineNanos()))
         .onComplete(

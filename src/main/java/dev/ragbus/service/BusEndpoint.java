@@ -90,8 +90,7 @@ final class BusEndpoint<Q extends Record, R extends Record> {
     if (body instanceof JsonObject json) {
       return JsonBodies.parse(json, type);
     }
-    throw RagbusException.invalid(
-        "the body must be a JSON object or a " + type.getSimpleName());
+    throw RagbusException.invalid("the body must be a JSON object or a " + type.getSimpleName());
   }
 
   private long timeoutMillis(String header) {
@@ -148,9 +147,7 @@ final class BusEndpoint<Q extends Record, R extends Record> {
   }
 
   private static JsonObject json(Record reply) {
-    return reply instanceof Embeddings embeddings
-        ? embeddings.toJson()
-        : JsonBodies.format(reply);
+    return reply instanceof Embeddings embeddings ? embeddings.toJson() : JsonBodies.format(reply);
   }
 
   private RagbusException typed(Throwable failure) {

@@ -84,8 +84,7 @@ final class ModelRegistry {
     }
     Future<LoadedModel> embedding =
         firstOf(options.models().embedding(), 0, ModelType.EMBEDDING, new ArrayList<>());
-    Future<LoadedModel> reranker =
-        firstOf(options.models().reranker(), 0, null, new ArrayList<>());
+    Future<LoadedModel> reranker = firstOf(options.models().reranker(), 0, null, new ArrayList<>());
     work.add(embedding.onSuccess(model -> defaultEmbedding = specOf(model)));
     work.add(reranker.onSuccess(model -> defaultReranker = specOf(model)));
     return Future.all(work).mapEmpty();
@@ -266,8 +265,7 @@ final class ModelRegistry {
   }
 
   private Future<Located> locate(ModelSpec spec, Origin origin) {
-    boolean mayFetch =
-        origin != Origin.USE || options.models().allow().contains(spec.modelName());
+    boolean mayFetch = origin != Origin.USE || options.models().allow().contains(spec.modelName());
     return context
         .executeBlocking(() -> folders(spec, origin), false)
         .compose(
@@ -408,8 +406,7 @@ final class ModelRegistry {
 
   /** Forgets models by name or cache key, or all of them for null. */
   ModelsCleared clear(String nameOrKey) {
-    List<String> keys =
-        nameOrKey == null ? List.copyOf(loaded.keySet()) : matching(nameOrKey);
+    List<String> keys = nameOrKey == null ? List.copyOf(loaded.keySet()) : matching(nameOrKey);
     keys.forEach(key -> retire(loaded.remove(key)));
     return new ModelsCleared("cleared", keys, List.copyOf(loaded.keySet()));
   }

@@ -271,8 +271,7 @@ final class Operations {
     for (int i = 0; i < texts.size(); i++) {
       int length = texts.get(i).length();
       if (length > limits.maxTextChars()) {
-        checkLimit(
-            field + "[" + i + "]", length, "limits.max_text_chars", limits.maxTextChars());
+        checkLimit(field + "[" + i + "]", length, "limits.max_text_chars", limits.maxTextChars());
       }
       chars += length;
     }
@@ -304,10 +303,7 @@ final class Operations {
 
   Future<DecodedTexts> decode(DecodeRequest request, Call call) {
     checkLimit(
-        "the number of ids",
-        request.ids().size(),
-        "limits.max_texts",
-        options.limits().maxTexts());
+        "the number of ids", request.ids().size(), "limits.max_texts", options.limits().maxTexts());
     return models
         .forEmbedding(request.model())
         .compose(
@@ -316,7 +312,9 @@ final class Operations {
                     model,
                     Engine.Control.DECODE,
                     new JsonObject()
-                        .put("ids", new JsonArray(request.ids().stream().map(JsonArray::new).toList()))
+                        .put(
+                            "ids",
+                            new JsonArray(request.ids().stream().map(JsonArray::new).toList()))
                         .put("skip_special_tokens", request.skipSpecialTokens()),
                     DecodedTexts.class));
   }

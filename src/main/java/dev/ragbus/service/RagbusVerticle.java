@@ -36,11 +36,11 @@ import java.util.concurrent.TimeUnit;
  * own.
  *
  * <p>Its {@code config()} is the JSON form of {@code conf/ragbus.toml}; environment variables and
- * system properties go before it. One instance a deployment, on an event loop; deploy it again, under
- * another prefix or the same, for more. {@code start()} completes when requests can be served, which
- * the first time on a machine includes making the Python environment; requests that come earlier
- * fail with {@code NOT_INITIALIZED}. {@code stop()} answers what was accepted, within {@code
- * lanes.drain_timeout}, and never waits for Python that is stuck.
+ * system properties go before it. One instance a deployment, on an event loop; deploy it again,
+ * under another prefix or the same, for more. {@code start()} completes when requests can be
+ * served, which the first time on a machine includes making the Python environment; requests that
+ * come earlier fail with {@code NOT_INITIALIZED}. {@code stop()} answers what was accepted, within
+ * {@code lanes.drain_timeout}, and never waits for Python that is stuck.
  */
 public final class RagbusVerticle extends VerticleBase {
   private static final System.Logger LOG = System.getLogger(RagbusVerticle.class.getName());
@@ -122,9 +122,7 @@ public final class RagbusVerticle extends VerticleBase {
     if (models.defaultEmbedding() == null) {
       return Future.succeededFuture();
     }
-    return models
-        .forEmbedding(null)
-        .compose(model -> WarmUp.run(engine, model.engineModel()));
+    return models.forEmbedding(null).compose(model -> WarmUp.run(engine, model.engineModel()));
   }
 
   private void serve() {
@@ -143,7 +141,11 @@ public final class RagbusVerticle extends VerticleBase {
     serve(at.listModels(), "models.list", NoArguments.class, other, (q, c) -> ready().list(q, c));
     serve(at.getModel(), "models.get", ModelQuery.class, other, (q, c) -> ready().get(q, c));
     serve(
-        at.clearModels(), "models.clear", ModelQuery.class, clearing, (q, c) -> ready().clear(q, c));
+        at.clearModels(),
+        "models.clear",
+        ModelQuery.class,
+        clearing,
+        (q, c) -> ready().clear(q, c));
     serve(
         at.cleanup(),
         "memory.cleanup",

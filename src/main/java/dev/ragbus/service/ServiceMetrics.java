@@ -21,7 +21,8 @@ import java.util.function.ToDoubleFunction;
 
 /**
  * A deployment's meters: kept in a registry of its own, for {@code rag.stats}, and in the
- * application's where Vert.x has one. Belongs to the service's event loop; meters are read anywhere.
+ * application's where Vert.x has one. Belongs to the service's event loop; meters are read
+ * anywhere.
  */
 final class ServiceMetrics implements AutoCloseable {
   private final CompositeMeterRegistry registry = new CompositeMeterRegistry();

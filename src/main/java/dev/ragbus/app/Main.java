@@ -1,0 +1,245 @@
+package dev.ragbus.app;
+
+import dev.ragbus.EmbedRequest;
+import dev.ragbus.Embeddings;
+import dev.ragbus.Ragbus;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.Ranking;
+import dev.ragbus.http.HttpVerticle;
+import io.vertx.config.ConfigRetriever;
+import io.vertx.config.ConfigRetrieverOptions;
+import io.vertx.config.ConfigStoreOptions;
+import io.vertx.core.DeploymentOptions;
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
+import io.vertx.core.json.JsonObject;
+import io.vertx.micrometer.Label;
+import io.vertx.micrometer.MicrometerMetricsOptions;
+import io.vertx.micrometer.VertxPrometheusOptions;
+import java.io.PrintStream;
+import java.lang.reflect.InvocationHandler;
+import java.lang.reflect.Proxy;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * The application: reads the configuration, deploys HTTP and the service, says when they are ready,
+ * and stops them in order.
+ *
+ * <p>The configuration file is the one that the system property {@code ragbus.config} or the
+ * variable {@code RAGBUS_CONFIG} names, else {@code conf/ragbus.toml} where that exists; {@link
+ * RagbusOptions#from} says what goes before it.
+ *
+ * <p>It exits with 1 and one line when something does not start. On SIGINT or SIGTERM it stops HTTP
+ * first, so that accepted requests are answered, then the service, each at most a little longer
+ * than {@code lanes.drain_timeout}, and exits with 0; a second signal ends it at once.
+ */
+public final class Main {
+  private static final String SERVICE = "dev.ragbus.service.RagbusVerticle";
+  private static final String DEFAULT_FILE = "conf/ragbus.toml";
+
+  /** How much longer than its own bound a part may take to stop before it is left behind. */
+  private static final Duration STOP_GRACE = Duration.ofSeconds(2);
+
+  private final String serviceClass;
+  private final PrintStream out;
+  private final Vertx vertx;
+  private final HttpVerticle http = new HttpVerticle();
+  private final AtomicBoolean stopping = new AtomicBoolean();
+
+  private volatile RagbusOptions options = RagbusOptions.defaults();
+  private volatile String httpId;
+  private volatile String serviceId;
+
+  /** An application around a service verticle; {@code out} gets the line that says it is ready. */
+  Main(String serviceClass, PrintStream out) {
+    this.serviceClass = serviceClass;
+    this.out = out;
+    MicrometerMetricsOptions metrics =
+        new MicrometerMetricsOptions()
+            .setPrometheusOptions(new VertxPrometheusOptions().setEnabled(true))
+            .setJvmMetricsEnabled(true)
+            .addLabels(Label.EB_ADDRESS)
+            .setEnabled(true);
+    this.vertx = Vertx.vertx(new VertxOptions().setMetricsOptions(metrics));
+  }
+
+  /** Runs the application until a signal ends it; takes no arguments. */
+  public static void main(String[] args) {
+    run(SERVICE);
+  }
+
+  static void run(String serviceClass) {
+    LogLines.install();
+    Main main = new Main(serviceClass, System.out);
+    main.stopOnSignals();
+    // Not on an event loop: an exit waits there for what the event loop has to do.
+    main.start()
+        .onFailure(failure -> new Thread(() -> main.giveUp(failure), "ragbus-exit").start());
+  }
+
+  /** Deploys everything; completes when both verticles serve. */
+  Future<Void> start() {
+    return configuration()
+        .compose(this::deploy)
+        .compose(deployed -> models())
+        .onSuccess(models -> out.println("Ragbus is ready: " + address() + " (" + models + ")"))
+        .mapEmpty();
+  }
+
+  private Future<JsonObject> configuration() {
+    String named = System.getProperty("ragbus.config", System.getenv("RAGBUS_CONFIG"));
+    Path file = Path.of(named == null ? DEFAULT_FILE : named).toAbsolutePath();
+    if (!Files.isRegularFile(file)) {
+      return named == null
+          ? Future.succeededFuture(new JsonObject())
+          : Future.failedFuture("the configuration file " + named + " does not exist");
+    }
+    ConfigStoreOptions store =
+        new ConfigStoreOptions()
+            .setType("file")
+            .setFormat("toml")
+            .setConfig(new JsonObject().put("path", file.toString()));
+    ConfigRetriever retriever =
+        ConfigRetriever.create(vertx, new ConfigRetrieverOptions().addStore(store));
+    return retriever
+        .getConfig()
+        .recover(failure -> Future.failedFuture(file + " is " + reason(failure)))
+        .eventually(retriever::close);
+  }
+
+  private Future<?> deploy(JsonObject config) {
+    options = RagbusOptions.from(config);
+    DeploymentOptions deployment = new DeploymentOptions().setConfig(config);
+    return vertx
+        .deployVerticle(http, deployment)
+        .onSuccess(id -> httpId = id)
+        .compose(id -> vertx.deployVerticle(serviceClass, deployment))
+        .onSuccess(id -> serviceId = id);
+  }
+
+  /** The models that serve requests which name none, as their own replies tell. */
+  private Future<String> models() {
+    Ragbus ragbus = Ragbus.create(vertx, options.bus().addressPrefix());
+    Future<String> embedding =
+        ragbus.embed(EmbedRequest.of("ready")).map(Embeddings::model).otherwise(Main::none);
+    Future<String> reranker =
+        ragbus.rerank("ready", List.of("ready")).map(Ranking::model).otherwise(Main::none);
+    return Future.all(embedding, reranker)
+        .map(both -> "embedding " + both.resultAt(0) + ", reranker " + both.resultAt(1));
+  }
+
+  private static String none(Throwable failure) {
+    return "none: " + reason(failure);
+  }
+
+  String address() {
+    String host = options.http().host();
+    return "http://" + (host.contains(":") ? "[" + host + "]" : host) + ":" + http.actualPort();
+  }
+
+  private void giveUp(Throwable failure) {
+    if (stopping.get()) {
+      return;
+    }
+    System.err.println("Ragbus did not start: " + reason(failure));
+    stop();
+    System.exit(1);
+  }
+
+  /** One line that says what was wrong. */
+  private static String reason(Throwable failure) {
+    String message = failure.getMessage();
+    if (failure instanceof RagbusException typed) {
+      message = typed.detail();
+    } else if (failure instanceof ClassNotFoundException) {
+      message = failure.getMessage() + " is not on the class path";
+    }
+    return message == null || message.isBlank()
+        ? failure.getClass().getSimpleName()
+        : message.strip().replaceAll("\\s*\\R\\s*", " ");
+  }
+
+  /** Stops HTTP, then the service, then Vert.x; blocks the calling thread, for a bounded time. */
+  void stop() {
+    if (!stopping.compareAndSet(false, true)) {
+      return;
+    }
+    undeploy(httpId);
+    undeploy(serviceId);
+    await(vertx.close());
+  }
+
+  private void undeploy(String id) {
+    if (id != null) {
+      await(vertx.undeploy(id));
+    }
+  }
+
+  private void await(Future<?> stopped) {
+    Duration patience = options.lanes().drainTimeout().plus(STOP_GRACE);
+    try {
+      stopped
+          .toCompletionStage()
+          .toCompletableFuture()
+          .get(patience.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (ExecutionException | TimeoutException e) {
+      System.getLogger(Main.class.getName())
+          .log(System.Logger.Level.WARNING, "not stopped in order: " + e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private void stopOnSignals() {
+    // The hook is for a JVM whose signals are not ours, and for an exit that others cause.
+    Runtime.getRuntime().addShutdownHook(new Thread(this::stop, "ragbus-stop"));
+    AtomicBoolean signalled = new AtomicBoolean();
+    for (String signal : List.of("INT", "TERM")) {
+      onSignal(
+          signal,
+          () -> {
+            if (signalled.getAndSet(true)) {
+              Runtime.getRuntime().halt(signal.equals("INT") ? 130 : 143);
+            }
+            stop();
+            System.exit(0);
+          });
+    }
+  }
+
+  /**
+   * A shutdown hook alone could neither exit with 0 nor see a second signal. Reflection, because
+   * javac warns of {@code sun.misc.Signal} in a way that cannot be silenced.
+   */
+  private static void onSignal(String name, Runnable action) {
+    try {
+      Class<?> signal = Class.forName("sun.misc.Signal");
+      Class<?> handler = Class.forName("sun.misc.SignalHandler");
+      InvocationHandler run =
+          (proxy, method, arguments) -> {
+            if (method.getDeclaringClass() == Object.class) {
+              return method.invoke(action, arguments);
+            }
+            action.run();
+            return null;
+          };
+      Object proxy =
+          Proxy.newProxyInstance(handler.getClassLoader(), new Class<?>[] {handler}, run);
+      signal
+          .getMethod("handle", signal, handler)
+          .invoke(null, signal.getConstructor(String.class).newInstance(name), proxy);
+    } catch (ReflectiveOperationException e) {
+      System.getLogger(Main.class.getName())
+          .log(System.Logger.Level.DEBUG, "SIG" + name + " is left to the JVM", e);
+    }
+  }
+}

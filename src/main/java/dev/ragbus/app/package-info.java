@@ -1,0 +1,2 @@
+/** The application: configuration, the two verticles, and an orderly end. */
+package dev.ragbus.app;

@@ -1,0 +1,366 @@
+package dev.ragbus.http;
+
+import dev.ragbus.Addresses;
+import dev.ragbus.JsonBodies;
+import dev.ragbus.NoArguments;
+import dev.ragbus.Ragbus;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.RequestIds;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import io.vertx.core.Future;
+import io.vertx.core.Handler;
+import io.vertx.core.VerticleBase;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.HttpHeaders;
+import io.vertx.core.http.HttpMethod;
+import io.vertx.core.http.HttpServer;
+import io.vertx.core.http.HttpServerOptions;
+import io.vertx.core.http.HttpServerRequest;
+import io.vertx.core.http.HttpServerResponse;
+import io.vertx.core.net.HostAndPort;
+import io.vertx.ext.web.Router;
+import io.vertx.ext.web.RoutingContext;
+import io.vertx.ext.web.handler.BodyHandler;
+import io.vertx.ext.web.handler.HttpException;
+import io.vertx.micrometer.PrometheusScrapingHandler;
+import io.vertx.micrometer.backends.BackendRegistries;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+
+/**
+ * Serves a Ragbus deployment over HTTP, in the dialects that other systems' clients speak. Its
+ * {@code config()} is the service's, and it is a client of the deployment like any other: in the
+ * same JVM or in another node, one instance or several.
+ *
+ * <p>There are no keys yet, so it listens on loopback addresses only, and answers only requests
+ * that a web page could not have made: {@code Host} is a loopback name, {@code Origin} is absent or
+ * this server, and bodies are {@code application/json}.
+ *
+ * <p>Headers: {@code X-Timeout-Ms} (or {@code timeout-ms}) is the time the caller will wait, at
+ * most the operation's own limit. {@code X-Request-Id} is taken where it matches {@code
+ * ^[A-Za-z0-9._-]{1,64}$}, made otherwise, and comes back. On the event bus a request travels under
+ * an id of its own that begins with (the first 27 characters of) a given one, so that dropping the
+ * request of a client that has gone can never hit another with the same {@code X-Request-Id}.
+ *
+ * <p>Every failure is JSON in the words of the dialect it was asked in. Stopping refuses new
+ * connections and waits for accepted requests, at most {@code lanes.drain_timeout}.
+ */
+public final class HttpVerticle extends VerticleBase {
+  private static final Logger LOGGER = System.getLogger(HttpVerticle.class.getName());
+
+  /** Longer bodies are read, and longer replies written, off the event loop. */
+  private static final int LARGE_BODY_BYTES = 256 * 1024;
+
+  private static final int MANY_NUMBERS = 20_000;
+
+  /** How much of a caller's id goes in front of the 36 characters that make it unique. */
+  private static final int ID_PREFIX_CHARS = 27;
+
+  private static final Pattern BROKEN_ESCAPE = Pattern.compile("%(?![0-9a-fA-F]{2})");
+  private static final CharSequence REQUEST_ID = HttpHeaders.createOptimized("X-Request-Id");
+  private static final List<String> TIMEOUT_HEADERS =
+      List.of("X-Timeout-Ms", Addresses.TIMEOUT_HEADER);
+  private static final String DIALECT = HttpVerticle.class.getName() + ".dialect";
+
+  private final Dialect openAi = new OpenAiDialect();
+  private final List<Dialect> dialects =
+      List.of(openAi, new JinaDialect(openAi), new CohereDialect(), new HealthDialect(openAi));
+
+  private RagbusOptions options;
+  private Ragbus ragbus;
+  private HttpServer server;
+
+  /** Made by the application or by Vert.x; deploying it starts listening. */
+  public HttpVerticle() {}
+
+  /**
+   * Starts listening on {@code http.host} and {@code http.port}. Fails if an option is bad, the
+   * host is not a loopback address or the port is taken.
+   */
+  @Override
+  public Future<?> start() {
+    options = RagbusOptions.from(config());
+    String host = options.http().host();
+    if (!Loopback.is(host)) {
+      return Future.failedFuture(
+          new IllegalArgumentException(
+              "http.host must be a loopback address (127.0.0.1, ::1 or localhost) as long as there"
+                  + " are no keys, not "
+                  + host));
+    }
+    ragbus = Ragbus.create(vertx, options.bus().addressPrefix());
+    server =
+        vertx
+            .createHttpServer(new HttpServerOptions().setHost(host).setPort(options.http().port()))
+            .requestHandler(wellFormed(router()))
+            .invalidRequestHandler(this::refuseMalformed);
+    return server
+        .listen()
+        .recover(
+            failure ->
+                Future.failedFuture(
+                    new IllegalStateException(
+                        "cannot listen on "
+                            + host
+                            + ":"
+                            + options.http().port()
+                            + ": "
+                            + failure.getMessage(),
+                        failure)));
+  }
+
+  /** Refuses new connections and waits for accepted requests, at most the drain timeout. */
+  @Override
+  public Future<?> stop() {
+    return server == null
+        ? Future.succeededFuture()
+        : server.shutdown(options.lanes().drainTimeout().toMillis(), TimeUnit.MILLISECONDS);
+  }
+
+  /** The port it listens on, once deployed; it differs from {@code http.port} where that is 0. */
+  public int actualPort() {
+    return server.actualPort();
+  }
+
+  /** The router would log a stack trace for a path that cannot be decoded. */
+  private Handler<HttpServerRequest> wellFormed(Router router) {
+    return request -> {
+      if (BROKEN_ESCAPE.matcher(request.uri()).find()) {
+        refuseMalformed(request);
+      } else {
+        router.handle(request);
+      }
+    };
+  }
+
+  private Router router() {
+    Router router = Router.router(vertx);
+    router.route().failureHandler(this::fail);
+    Map<String, List<HttpMethod>> methods = new LinkedHashMap<>();
+    for (Dialect dialect : dialects) {
+      for (Operation<?> operation : dialect.operations()) {
+        methods
+            .computeIfAbsent(
+                operation.path(),
+                path -> {
+                  router.route(path).handler(ctx -> ctx.put(DIALECT, dialect).next());
+                  return new ArrayList<>();
+                })
+            .add(operation.method());
+      }
+    }
+    methods.put("/metrics", List.of(HttpMethod.GET));
+    router.route().handler(this::admit);
+    for (Dialect dialect : dialects) {
+      dialect.operations().forEach(operation -> serve(router, operation));
+    }
+    router.get("/metrics").handler(metrics());
+    methods.forEach(
+        (path, allowed) -> router.route(path).handler(ctx -> refuseMethod(ctx, allowed)));
+    router.route().handler(ctx -> ctx.fail(404));
+    return router;
+  }
+
+  private <B extends Record> void serve(Router router, Operation<B> operation) {
+    HttpMethod method = operation.method();
+    String path = operation.path();
+    if (operation.bodyType() != NoArguments.class) {
+      // A route of their own each: vertx-web wants a body handler first in its route.
+      router.route(method, path).handler(HttpVerticle::requireJson);
+      router
+          .route(method, path)
+          .handler(BodyHandler.create(false).setBodyLimit(options.limits().maxBodyBytes()));
+    }
+    router.route(method, path).handler(ctx -> answer(ctx, operation));
+  }
+
+  /** Names the request, and refuses what a web page of somebody else could have sent. */
+  private void admit(RoutingContext ctx) {
+    HttpServerRequest request = ctx.request();
+    name(request);
+    HostAndPort authority = request.authority();
+    if (authority == null || !Loopback.is(authority.host())) {
+      throw RagbusException.of(Kind.FORBIDDEN, "the Host header is not a loopback name");
+    }
+    String origin = request.getHeader(HttpHeaders.ORIGIN);
+    if (origin != null && !origin.equalsIgnoreCase("http://" + authority)) {
+      throw RagbusException.of(Kind.FORBIDDEN, "web pages of other origins may not ask");
+    }
+    ctx.next();
+  }
+
+  private static void name(HttpServerRequest request) {
+    String id = RequestIds.validOrNew(request.getHeader(REQUEST_ID));
+    request.response().putHeader(REQUEST_ID, id);
+  }
+
+  private static void requireJson(RoutingContext ctx) {
+    String type = ctx.request().getHeader(HttpHeaders.CONTENT_TYPE);
+    String encoding = ctx.request().getHeader(HttpHeaders.CONTENT_ENCODING);
+    boolean json =
+        type != null && type.split(";", 2)[0].trim().equalsIgnoreCase("application/json");
+    if (json && (encoding == null || encoding.equalsIgnoreCase("identity"))) {
+      ctx.next();
+    } else {
+      ctx.fail(415);
+    }
+  }
+
+  private <B extends Record> void answer(RoutingContext ctx, Operation<B> operation) {
+    String id = ctx.response().headers().get(REQUEST_ID);
+    String travelId = travelId(ctx.request());
+    Ragbus caller =
+        ragbus.withRequestId(travelId).withTimeout(timeout(ctx.request(), operation.function()));
+    ctx.response()
+        .closeHandler(
+            closed -> {
+              if (!ctx.response().ended()) {
+                caller.cancel(travelId);
+              }
+            });
+    body(ctx, operation.bodyType())
+        .compose(
+            body ->
+                operation.answer().to(new Operation.Call<>(caller, id, ctx.pathParam("*"), body)))
+        .compose(reply -> bytes(reply).onSuccess(bytes -> send(ctx, reply.status(), bytes)))
+        .onFailure(ctx::fail);
+  }
+
+  private static String travelId(HttpServerRequest request) {
+    String unique = UUID.randomUUID().toString();
+    String given = request.getHeader(REQUEST_ID);
+    return RequestIds.valid(given)
+        ? given.substring(0, Math.min(given.length(), ID_PREFIX_CHARS)) + "." + unique
+        : request.response().headers().get(REQUEST_ID);
+  }
+
+  private Duration timeout(HttpServerRequest request, String function) {
+    Duration limit =
+        function == null ? options.python().defaultTimeout() : options.python().timeout(function);
+    for (String header : TIMEOUT_HEADERS) {
+      String given = request.getHeader(header);
+      if (given != null) {
+        if (!given.matches("[0-9]{1,15}") || Long.parseLong(given) < 1) {
+          throw RagbusException.invalid(header + " must be a number of milliseconds, at least 1");
+        }
+        return Duration.ofMillis(Math.min(Long.parseLong(given), limit.toMillis()));
+      }
+    }
+    return limit;
+  }
+
+  private <B extends Record> Future<B> body(RoutingContext ctx, Class<B> type) {
+    if (type == NoArguments.class) {
+      return Future.succeededFuture(type.cast(NoArguments.INSTANCE));
+    }
+    Buffer body = ctx.body().buffer();
+    if (body == null) {
+      throw RagbusException.invalid("the body must be a JSON object");
+    }
+    return done(body.length() > LARGE_BODY_BYTES, () -> JsonBodies.parse(body.getBytes(), type));
+  }
+
+  private Future<Buffer> bytes(Reply reply) {
+    return done(reply.numbers() > MANY_NUMBERS, () -> Reply.bytes(reply.content()));
+  }
+
+  private <T> Future<T> done(boolean takesLong, Callable<T> work) {
+    if (takesLong) {
+      return vertx.executeBlocking(work, false);
+    }
+    try {
+      return Future.succeededFuture(work.call());
+    } catch (Exception e) {
+      return Future.failedFuture(e);
+    }
+  }
+
+  private static void send(RoutingContext ctx, int status, Buffer body) {
+    HttpServerResponse response = ctx.response();
+    if (!response.closed()) {
+      response
+          .setStatusCode(status)
+          .putHeader(HttpHeaders.CONTENT_TYPE, "application/json")
+          .end(body);
+    }
+  }
+
+  private Handler<RoutingContext> metrics() {
+    MeterRegistry registry = vertx.isMetricsEnabled() ? BackendRegistries.getDefaultNow() : null;
+    return registry instanceof PrometheusMeterRegistry
+        ? PrometheusScrapingHandler.create()
+        : ctx -> ctx.fail(404);
+  }
+
+  private static void refuseMethod(RoutingContext ctx, List<HttpMethod> allowed) {
+    String names = allowed.stream().map(HttpMethod::name).collect(Collectors.joining(", "));
+    ctx.response().putHeader(HttpHeaders.ALLOW, names);
+    ctx.fail(405);
+  }
+
+  /** Every failure of every route ends here. */
+  private void fail(RoutingContext ctx) {
+    HttpServerResponse response = ctx.response();
+    Dialect dialect = ctx.get(DIALECT, openAi);
+    HttpFailure failure = failure(ctx, dialect);
+    if (response.closed() || response.ended()) {
+      return;
+    }
+    if (failure.status() == Kind.CANCELLED.code()) {
+      response.reset();
+      return;
+    }
+    if (failure.retryAfterSeconds() > 0) {
+      response.putHeader(HttpHeaders.RETRY_AFTER, Long.toString(failure.retryAfterSeconds()));
+    }
+    send(ctx, failure.status(), Reply.bytes(dialect.error(failure)));
+  }
+
+  private static HttpFailure failure(RoutingContext ctx, Dialect dialect) {
+    Throwable cause = ctx.failure();
+    if (cause instanceof RagbusException typed) {
+      return HttpFailure.of(typed, dialect.textsField());
+    }
+    if (cause instanceof HttpException known) {
+      return HttpFailure.of(known.getStatusCode());
+    }
+    if (cause != null) {
+      String id = ctx.response().headers().get(REQUEST_ID);
+      LOGGER.log(Level.ERROR, "request " + id + " to " + ctx.request().path() + " failed", cause);
+      return HttpFailure.of(500);
+    }
+    return HttpFailure.of(ctx.statusCode());
+  }
+
+  /** What is not HTTP, or too long for it, never gets to the router. */
+  private void refuseMalformed(HttpServerRequest request) {
+    Throwable cause = request.decoderResult().cause();
+    HttpFailure failure =
+        HttpFailure.of(
+            switch (String.valueOf(cause == null ? null : cause.getClass().getSimpleName())) {
+              case "TooLongHttpLineException" -> 414;
+              case "TooLongHttpHeaderException" -> 431;
+              default -> 400;
+            });
+    request
+        .response()
+        .setStatusCode(failure.status())
+        .putHeader(HttpHeaders.CONTENT_TYPE, "application/json")
+        .putHeader(HttpHeaders.CONNECTION, "close")
+        .end(Reply.bytes(openAi.error(failure)))
+        .onComplete(sent -> request.connection().close());
+  }
+}

@@ -1,0 +1,120 @@
+package dev.ragbus.http;
+
+import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.databind.annotation.JsonDeserialize;
+import dev.ragbus.RagbusException;
+import dev.ragbus.Ranking;
+import dev.ragbus.RerankRequest;
+import dev.ragbus.TruncationDirection;
+import io.vertx.core.Future;
+import io.vertx.core.http.HttpMethod;
+import java.io.IOException;
+import java.util.List;
+
+/**
+ * Jina's {@code /v1/rerank}, also at {@code /rerank}, with OpenAI's error bodies.
+ *
+ * <p>Beyond Jina's fields it takes those of {@link RerankRequest}, and {@code texts} for {@code
+ * documents}. The model may be left out.
+ */
+final class JinaDialect implements Dialect {
+  private final Dialect errors;
+
+  JinaDialect(Dialect errors) {
+    this.errors = errors;
+  }
+
+  @Override
+  public List<Operation<?>> operations() {
+    return List.of(operation("/v1/rerank"), operation("/rerank"));
+  }
+
+  private static Operation<RerankBody> operation(String path) {
+    return new Operation<>(
+        HttpMethod.POST, path, "rerank_texts", RerankBody.class, JinaDialect::rerank);
+  }
+
+  private record RerankBody(
+      String model,
+      String query,
+      @JsonDeserialize(using = TextsReader.Documents.class) List<String> documents,
+      @JsonDeserialize(using = TextsReader.Documents.class) List<String> texts,
+      Integer topN,
+      Boolean returnDocuments,
+      Boolean rawScores,
+      Integer maxTokensPerDoc,
+      Integer maxChunksPerDoc,
+      Boolean truncate,
+      TruncationDirection truncationDirection) {
+
+    List<String> ranked() {
+      if (documents != null && texts != null) {
+        throw RagbusException.invalid("documents and texts exclude each other");
+      }
+      List<String> ranked = documents != null ? documents : texts;
+      if (ranked == null || ranked.isEmpty()) {
+        throw RagbusException.invalid("documents is required and must not be empty");
+      }
+      return ranked;
+    }
+
+    RerankRequest request() {
+      return new RerankRequest(
+          query,
+          ranked(),
+          model,
+          topN,
+          false, // The texts are here: they need not travel back.
+          rawScores,
+          maxTokensPerDoc,
+          maxChunksPerDoc,
+          truncate,
+          truncationDirection);
+    }
+  }
+
+  private static Future<Reply> rerank(Operation.Call<RerankBody> call) {
+    List<String> texts =
+        Boolean.FALSE.equals(call.body().returnDocuments) ? null : call.body().ranked();
+    return call.ragbus()
+        .rerank(call.body().request())
+        .map(
+            ranking ->
+                new Reply(
+                    200, ranking.rankedResults().size(), json -> write(json, ranking, texts)));
+  }
+
+  private static void write(JsonGenerator json, Ranking ranking, List<String> texts)
+      throws IOException {
+    json.writeStartObject();
+    json.writeStringField("model", ranking.model());
+    json.writeStringField("object", "list");
+    json.writeObjectFieldStart("usage");
+    json.writeNumberField("total_tokens", ranking.usage().promptTokens());
+    json.writeEndObject();
+    json.writeArrayFieldStart("results");
+    for (Ranking.Result result : ranking.rankedResults()) {
+      json.writeStartObject();
+      json.writeNumberField("index", result.index());
+      if (texts != null) {
+        json.writeObjectFieldStart("document");
+        json.writeStringField("text", texts.get(result.index()));
+        json.writeEndObject();
+      }
+      json.writeNumberField("relevance_score", VectorJson.finite(result.score()));
+      json.writeEndObject();
+    }
+    json.writeEndArray();
+    json.writeEndObject();
+  }
+
+  @Override
+  public Reply.Content error(HttpFailure failure) {
+    return errors.error(failure);
+  }
+
+  @Override
+  public String textsField() {
+    return "documents";
+  }
+}

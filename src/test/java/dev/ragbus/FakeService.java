@@ -1,0 +1,189 @@
+package dev.ragbus;
+
+import dev.ragbus.RagbusException.Kind;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.VerticleBase;
+import io.vertx.core.eventbus.Message;
+import io.vertx.core.json.JsonObject;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import java.util.stream.IntStream;
+
+/**
+ * Stands at the bus where the service would, with made-up vectors and scores: a text's vector is
+ * its length, a third of it, and its sign turned; a document's score is one over its length.
+ *
+ * <p>{@code fail:KIND} as first text or query fails so; {@code hold} waits for {@link #release} or
+ * for a cancellation.
+ */
+public final class FakeService extends VerticleBase {
+  /** The time that requests came with, in milliseconds, in order. */
+  public final List<Long> timeouts = new ArrayList<>();
+
+  /** The ids that requests came with, in order. */
+  public final List<String> ids = new ArrayList<>();
+
+  private final Map<String, Message<?>> held = new HashMap<>();
+  private Promise<String> holding = Promise.promise();
+  private Promise<String> cancelled = Promise.promise();
+  private boolean initialized = true;
+
+  @Override
+  public Future<?> start() {
+    MessageCodecs.register(vertx);
+    Addresses addresses = RagbusOptions.from(config()).bus().addresses();
+    this.<EmbedRequest>serve(addresses.embed(), r -> first(r.texts()), FakeService::embed);
+    this.<RerankRequest>serve(addresses.rerank(), RerankRequest::query, FakeService::rerank);
+    this.<NoArguments>serve(addresses.listModels(), r -> "", r -> models());
+    this.<ModelQuery>serve(addresses.getModel(), r -> "", FakeService::model);
+    this.<NoArguments>serve(addresses.health(), r -> "", r -> health());
+    return vertx
+        .eventBus()
+        .<JsonObject>consumer(addresses.cancel(), m -> cancel(m.body().getString("request_id")))
+        .completion();
+  }
+
+  /** The id of the next request that is held. */
+  public Future<String> holding() {
+    return holding.future();
+  }
+
+  /** The id of the next held request that is cancelled. */
+  public Future<String> cancelled() {
+    return cancelled.future();
+  }
+
+  /** Answers the held requests. */
+  public void release() {
+    context.runOnContext(
+        v -> {
+          held.values().forEach(message -> message.reply(embed((EmbedRequest) message.body())));
+          held.clear();
+        });
+  }
+
+  /** Sets what health says. */
+  public void initialized(boolean initialized) {
+    this.initialized = initialized;
+  }
+
+  private <T> void serve(String address, Function<T, String> first, Function<T, Object> answer) {
+    vertx
+        .eventBus()
+        .<T>consumer(
+            address,
+            message -> {
+              timeouts.add(Long.valueOf(message.headers().get(Addresses.TIMEOUT_HEADER)));
+              String id = message.headers().get(Addresses.REQUEST_ID_HEADER);
+              ids.add(id);
+              String text = first.apply(message.body());
+              if (text.equals("hold")) {
+                held.put(id, message);
+                Promise<String> was = holding;
+                holding = Promise.promise();
+                was.complete(id);
+              } else {
+                message.reply(reply(text, () -> answer.apply(message.body())));
+              }
+            });
+  }
+
+  private static Object reply(String text, Supplier<Object> answer) {
+    if (text.startsWith("fail:")) {
+      Kind kind = Kind.valueOf(text.substring(5));
+      long retryAfter = kind == Kind.OVERLOADED ? 2_001 : 0;
+      return RagbusException.of(kind, "texts were asked to", kind.retryable(), retryAfter, null);
+    }
+    try {
+      return answer.get();
+    } catch (RagbusException e) {
+      return e;
+    }
+  }
+
+  private void cancel(String id) {
+    Message<?> message = held.remove(id);
+    if (message != null) {
+      message.reply(RagbusException.of(Kind.CANCELLED, "the caller cancelled"));
+      Promise<String> was = cancelled;
+      cancelled = Promise.promise();
+      was.complete(id);
+    }
+  }
+
+  private static String first(List<String> texts) {
+    return texts.isEmpty() ? "" : texts.get(0);
+  }
+
+  private static String known(String model) {
+    if (model != null && model.startsWith("unknown")) {
+      throw RagbusException.of(Kind.MODEL_NOT_FOUND, "no model '" + model + "'");
+    }
+    return model == null ? "fake" : model;
+  }
+
+  private static Object embed(EmbedRequest request) {
+    String model = known(request.model());
+    int width = request.dimensions() == null ? 3 : request.dimensions();
+    float[] values = new float[width * request.texts().size()];
+    for (int i = 0; i < request.texts().size(); i++) {
+      int length = request.texts().get(i).length();
+      float[] row = {length, length / 3f, -length};
+      for (int j = 0; j < width; j++) {
+        values[i * width + j] =
+            request.embeddingType() == EmbeddingType.FLOAT ? row[j % 3] : Math.round(row[j % 3]);
+      }
+    }
+    if (request.texts().contains("nan")) {
+      values[0] = Float.NaN;
+    }
+    int tokens = request.texts().stream().mapToInt(String::length).sum();
+    return new Embeddings(
+        values,
+        model,
+        width,
+        request.texts().size(),
+        request.embeddingType(),
+        new Usage(tokens, List.of()));
+  }
+
+  private static Object rerank(RerankRequest request) {
+    String model = known(request.model());
+    List<String> texts = request.texts();
+    List<Ranking.Result> results =
+        IntStream.range(0, texts.size())
+            .mapToObj(i -> new Ranking.Result(i, null, 1f / (1 + texts.get(i).length())))
+            .sorted((a, b) -> Float.compare(b.score(), a.score()))
+            .limit(request.topN() == null ? texts.size() : request.topN())
+            .toList();
+    List<Integer> cut = texts.contains("cut") ? List.of(texts.indexOf("cut")) : List.of();
+    return new Ranking(
+        results, model, Ranking.Method.CROSS_ENCODER, request.query(), new Usage(7, cut));
+  }
+
+  private static ModelInfo info(String name, ModelType type) {
+    return new ModelInfo(name, type, type.cacheKey(name), 3, "fake", "f32", "ready", 1, 1, 1);
+  }
+
+  private static Object models() {
+    return new ModelList(
+        List.of(
+            info("fake", ModelType.EMBEDDING),
+            info("cross/fake", ModelType.CROSS_ENCODER),
+            info("fake", ModelType.CROSS_ENCODER)),
+        3);
+  }
+
+  private static Object model(ModelQuery query) {
+    return info(known(query.model()), ModelType.EMBEDDING);
+  }
+
+  private Object health() {
+    return new Health("UP", initialized, List.of(new Health.Check("lane", "UP", "quick")));
+  }
+}
