@@ -8,6 +8,7 @@ import dev.ragbus.MessageCodecs;
 import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.NoArguments;
+import dev.ragbus.OptionsReader;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
@@ -77,15 +78,14 @@ public final class RagbusVerticle extends VerticleBase {
           "RagbusVerticle must be deployed with one instance; lanes.inference sets how much runs"
               + " side by side");
     }
-    options = RagbusOptions.from(config());
-    options
-        .notActingYet()
+    options = OptionsReader.read(config());
+    OptionsReader.notActing(options)
         .forEach(key -> LOG.log(System.Logger.Level.WARNING, "{0} is set but not acting yet", key));
     MessageCodecs.register(vertx);
     metrics = new ServiceMetrics(options.bus().addressPrefix());
     serve();
     vertx.setPeriodic(1_000, timer -> observe());
-    String id = "-" + deploymentID().substring(0, 8);
+    String id = "-" + deploymentID();
     Path cacheFolder = PythonEnvironment.Settings.defaultCacheFolder();
     return context
         .executeBlocking(() -> environment(cacheFolder), false)
