@@ -126,7 +126,7 @@ record FakePython(Path folder, Map<String, String> variables) {
     all.putAll(more);
     return new Surroundings(
         all,
-        RequirementLocks.of(folder.resolve("locks")),
+        RequirementLocks.around(folder.resolve("locks/runtime.lock").toUri().toURL()),
         folder.resolve("jdk"),
         Duration.ofSeconds(10));
   }

@@ -2,10 +2,12 @@ package dev.ragbus.python;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
@@ -21,6 +23,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import jep.SharedInterpreter;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -52,9 +55,7 @@ class PythonEnvironmentTest {
 
   /** The message, which must be one line. */
   String refusal() {
-    var thrown =
-        org.assertj.core.api.Assertions.catchThrowableOfType(
-            PythonEnvironmentException.class, this::prepare);
+    var thrown = catchThrowableOfType(PythonEnvironmentException.class, this::prepare);
     assertThat(thrown).isNotNull();
     assertThat(thrown.getMessage()).doesNotContain("\n");
     return thrown.getMessage();
@@ -175,7 +176,7 @@ class PythonEnvironmentTest {
 
   Process prepareInAnotherJvm() throws IOException {
     String classPath =
-        Stream.of(PrepareMain.class, PythonEnvironment.class, jep.SharedInterpreter.class)
+        Stream.of(PrepareMain.class, PythonEnvironment.class, SharedInterpreter.class)
             .map(each -> each.getProtectionDomain().getCodeSource().getLocation().getPath())
             .collect(Collectors.joining(File.pathSeparator));
     return new ProcessBuilder(
@@ -224,7 +225,7 @@ class PythonEnvironmentTest {
     try {
       return prepare();
     } catch (IOException e) {
-      throw new java.io.UncheckedIOException(e);
+      throw new UncheckedIOException(e);
     }
   }
 
