@@ -146,14 +146,14 @@ record Installation(
     if (outcome.printed(line -> NO_NETWORK.matcher(line).find())) {
       throw failure(
           outcome,
-          "pip cannot reach the package index: connect to the network, or set PIP_INDEX_URL or HTTPS_PROXY as your"
-              + " network needs");
+          "pip cannot reach the package index: connect to the network, or set PIP_INDEX_URL,"
+              + " PIP_CERT or HTTPS_PROXY as your network needs");
     }
     throw failure(
         outcome,
         lock.equals("jep")
-            ? "Building jep failed: see the compiler's output below"
-            : "pip could not install " + lock + ".lock: see its output below");
+            ? "Building jep failed; the end of its output is in the cause"
+            : "pip could not install " + lock + ".lock; the end of its output is in the cause");
   }
 
   private static PythonEnvironmentException failure(Command.Outcome outcome, String message) {

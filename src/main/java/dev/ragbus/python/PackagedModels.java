@@ -1,5 +1,6 @@
 package dev.ragbus.python;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
@@ -36,6 +37,9 @@ public final class PackagedModels {
    */
   record Declaration(String name, List<String> aliases, Map<String, String> files) {
     Declaration {
+      if (name == null || files == null) {
+        throw new IllegalArgumentException("a model needs a name and files");
+      }
       aliases = aliases == null ? List.of() : List.copyOf(aliases);
       files = Map.copyOf(files);
     }
@@ -63,17 +67,19 @@ public final class PackagedModels {
         read(url).forEach(declaration -> models.add(declaration, loader));
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      throw new UncheckedIOException("The class path cannot be read: " + e.getMessage(), e);
     }
     return models;
   }
 
-  private static List<Declaration> read(URL url) throws IOException {
+  private static List<Declaration> read(URL url) {
     try (var in = new ResourceTree.Resource(url, 0, "").open()) {
       return new ObjectMapper().readValue(in, DECLARATION_LIST);
-    } catch (IOException | RuntimeException e) {
-      throw new IOException(
-          "The declaration of models " + url + " cannot be read: " + e.getMessage(), e);
+    } catch (IOException e) {
+      String reason =
+          e instanceof JsonProcessingException json ? json.getOriginalMessage() : e.getMessage();
+      throw new UncheckedIOException(
+          "The declaration of models " + url + " cannot be read: " + reason, e);
     }
   }
 

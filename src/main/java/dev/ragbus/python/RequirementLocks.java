@@ -2,11 +2,11 @@ package dev.ragbus.python;
 
 import java.io.IOException;
 import java.net.URL;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -25,7 +25,12 @@ record RequirementLocks(ResourceTree tree) {
       throw new PythonEnvironmentException(
           "Ragbus's jar lacks its requirement locks (dev/ragbus/python/requirements): build it anew");
     }
-    return new RequirementLocks(ResourceTree.around(runtime, name -> name.endsWith(".lock")));
+    return around(runtime);
+  }
+
+  /** All the locks beside one of them. */
+  static RequirementLocks around(URL lock) throws IOException {
+    return new RequirementLocks(ResourceTree.around(lock, name -> name.endsWith(".lock")));
   }
 
   /** Refuses an extra that there is no lock for. */
@@ -77,17 +82,6 @@ record RequirementLocks(ResourceTree tree) {
 
   private String text(String name) throws IOException {
     ResourceTree.Resource file = tree.files().get(name + ".lock");
-    return new String(file.bytes(), java.nio.charset.StandardCharsets.UTF_8);
-  }
-
-  /** Locks of a test's own making. */
-  static RequirementLocks of(Path folder) throws IOException {
-    var files = new TreeMap<String, ResourceTree.Resource>();
-    try (var all = Files.newDirectoryStream(folder, "*.lock")) {
-      for (Path file : all) {
-        files.put(file.getFileName().toString(), ResourceTree.Resource.at(file.toUri().toURL()));
-      }
-    }
-    return new RequirementLocks(new ResourceTree(files));
+    return new String(file.bytes(), StandardCharsets.UTF_8);
   }
 }
