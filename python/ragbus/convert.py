@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ragbus.errors import RagbusError, safe, type_name
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 MAX_DEPTH = 32
 _NUMERIC_KINDS = "biuf"
@@ -78,7 +80,7 @@ _SCALARS: tuple[tuple[Any, Callable[[Any], Json]], ...] = (
     ((int, np.integer), int),
     ((float, np.floating), float),
     (np.datetime64, str),
-    ((datetime.date, datetime.time), lambda value: value.isoformat()),
+    ((dt.date, dt.time), lambda value: value.isoformat()),
 )
 _CONTAINERS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     (Mapping, iter),

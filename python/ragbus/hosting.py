@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
 import logging
 import os
 import sys
@@ -31,7 +30,6 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "OPENVINO_TELEMETRY": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
 _PACKAGES = ("numpy", "openvino", "tokenizers", "jep")
@@ -71,6 +69,8 @@ def start(
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of those of our packages that are installed, importing none."""
+    import importlib.metadata  # noqa: PLC0415 - slow
+
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in _PACKAGES:
         try:

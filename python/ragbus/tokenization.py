@@ -96,7 +96,7 @@ def load(path: Path, *, pad_id: int | None = None, lowercase: bool = False) -> T
     tokenizer.no_truncation()
     if lowercase:
         own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
-        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])  # type: ignore[assignment]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     named = (tokenizer.token_to_id(token) for token in _PAD_TOKENS)
     known = next((token for token in named if token is not None), 0)
     return TextTokenizer(
@@ -113,7 +113,9 @@ def _template(sample: Encoding) -> Template:
     groups = [(key, list(group)) for key, group in itertools.groupby(range(len(sample.ids)), lambda at: sample.sequence_ids[at])]
     first = next(at for at, (key, _) in enumerate(groups) if key == 0)
     last = max(at for at, (key, _) in enumerate(groups) if key is not None)
-    specials = [[at for key, group in part if key is None for at in group] for part in (groups[:first], groups[first:last], groups[last:])]
+    specials = [
+        [at for key, group in part if key is None for at in group] for part in (groups[:first], groups[first:last], groups[last:])
+    ]
     prefix, middle, suffix = (tuple(sample.ids[at] for at in part) for part in specials)
     types = sample.type_ids
     return Template(prefix, middle, suffix, typed=any(types), zeros=sum(types[at] == 0 for at in specials[1]))
