@@ -231,6 +231,10 @@ final class ModelRegistry {
   }
 
   private Future<LoadedModel> loadFrom(ModelSpec spec, Located located) {
+    if (located.type != spec.modelType()) {
+      return Future.failedFuture(
+          wrongType(spec.modelName(), located.type, spec.modelType().wireName()));
+    }
     JsonObject body =
         new JsonObject()
             .put("name", spec.modelName())
