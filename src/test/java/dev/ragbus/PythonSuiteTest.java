@@ -51,10 +51,9 @@ class PythonSuiteTest {
   private static void run(String... arguments) throws IOException, InterruptedException {
     List<String> command = new ArrayList<>(List.of(environment.python().toString()));
     command.addAll(List.of(arguments));
-    ProcessBuilder process =
-        new ProcessBuilder(command).directory(Path.of("python").toFile()).inheritIO();
+    ProcessBuilder process = new ProcessBuilder(command).directory(Path.of("python").toFile());
     process.environment().put("RAGBUS_TEST_MODEL", model.toString());
     process.environment().put("PYTHONDONTWRITEBYTECODE", "1");
-    assertThat(process.start().waitFor()).as(String.join(" ", arguments)).isZero();
+    assertThat(ChildProcess.run(process)).as(String.join(" ", arguments)).isZero();
   }
 }
