@@ -72,7 +72,7 @@ final class Job {
   private final Set<Row> waiting = Collections.newSetFromMap(new IdentityHashMap<>());
   private final Set<Integer> truncated = new HashSet<>();
   private int nextText;
-  private int openCalls;
+  private int untokenized;
   private int openRows;
   private int promptTokens;
   private boolean started;
@@ -82,6 +82,7 @@ final class Job {
     this.spec = spec;
     this.deadlineNanos = deadlineNanos;
     this.requestId = requestId;
+    this.untokenized = spec.texts.size();
   }
 
   Spec spec() {
@@ -128,7 +129,6 @@ final class Job {
         && (nextText == first || chars + spec.texts.get(nextText).length() <= MAX_CALL_CHARS)) {
       chars += spec.texts.get(nextText++).length();
     }
-    openCalls++;
     List<String> texts = spec.texts.subList(first, nextText);
     boolean pair = spec.query != null;
     if (pair) {
@@ -150,10 +150,11 @@ final class Job {
    * Takes the tokens of a call.
    *
    * @param firstText the index of the call's first text
+   * @param texts how many texts the call had
    * @param rows makes a row wait, given its text and its place in the tokens
    */
-  void tokenized(TokenizedTexts tokens, int firstText, RowMaker rows) {
-    openCalls--;
+  void tokenized(TokenizedTexts tokens, int firstText, int texts, RowMaker rows) {
+    untokenized -= texts;
     for (int i = 0; i < tokens.rows(); i++) {
       int text = firstText + tokens.text(i);
       promptTokens += tokens.length(i);
@@ -190,6 +191,11 @@ final class Job {
     return waiting;
   }
 
+  /** Rows, and texts that are no rows yet, that have not begun to run. */
+  int notRun() {
+    return waiting.size() + untokenized;
+  }
+
   /** A row begins to run. */
   void started(Row row) {
     started = true;
@@ -209,7 +215,7 @@ final class Job {
 
   /** Whether all rows are known. */
   boolean isTokenized() {
-    return !hasTexts() && openCalls == 0;
+    return untokenized == 0;
   }
 
   /** Whether everything has run. */

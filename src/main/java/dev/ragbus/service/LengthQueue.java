@@ -1,7 +1,6 @@
 package dev.ragbus.service;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.PriorityQueue;
 
@@ -12,9 +11,6 @@ import java.util.PriorityQueue;
  * to the event loop of its {@link Batcher}.
  */
 final class LengthQueue {
-  private static final Comparator<Row> BY_TURN =
-      Comparator.comparingLong(Row::turn).thenComparingLong(Row::number);
-
   private final List<PriorityQueue<Row>> rows = new ArrayList<>();
   private int[] waiting = new int[0];
   private int count;
@@ -32,7 +28,7 @@ final class LengthQueue {
     if (length >= waiting.length) {
       waiting = java.util.Arrays.copyOf(waiting, length + 1);
       while (rows.size() <= length) {
-        rows.add(new PriorityQueue<>(BY_TURN));
+        rows.add(new PriorityQueue<>(Row.BY_TURN));
       }
     }
   }
@@ -56,7 +52,7 @@ final class LengthQueue {
     Row first = null;
     for (int length = 0; length < waiting.length; length++) {
       Row head = waiting[length] == 0 ? null : head(length);
-      if (head != null && (first == null || BY_TURN.compare(head, first) < 0)) {
+      if (head != null && (first == null || Row.BY_TURN.compare(head, first) < 0)) {
         first = head;
       }
     }
