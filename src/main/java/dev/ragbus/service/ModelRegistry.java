@@ -134,8 +134,7 @@ final class ModelRegistry {
         && find(canonical, ModelType.CROSS_ENCODER) != null) {
       return Future.failedFuture(wrongType(name, ModelType.CROSS_ENCODER, "embed"));
     }
-    return typed(canonical, ModelType.EMBEDDING, Origin.USE)
-        .compose(spec -> loadModel(spec, Origin.USE));
+    return typed(canonical, ModelType.EMBEDDING, Origin.USE).compose(spec -> use(spec, Origin.USE));
   }
 
   /** The model that ranks for a request: the named one, or the default for null. */
@@ -143,7 +142,7 @@ final class ModelRegistry {
     if (name == null) {
       return ofDefault(defaultReranker, "models.reranker");
     }
-    return typed(canonical(name), null, Origin.USE).compose(spec -> loadModel(spec, Origin.USE));
+    return typed(canonical(name), null, Origin.USE).compose(spec -> use(spec, Origin.USE));
   }
 
   private Future<LoadedModel> ofDefault(ModelSpec spec, String key) {
@@ -152,7 +151,15 @@ final class ModelRegistry {
           RagbusException.of(
               Kind.MODEL_NOT_FOUND, "no model was named and none of " + key + " could be had"));
     }
-    return loadModel(spec, Origin.CONFIGURATION);
+    return use(spec, Origin.CONFIGURATION);
+  }
+
+  /** A model as it is loaded or being loaded, with whatever options; else it is loaded now. */
+  private Future<LoadedModel> use(ModelSpec spec, Origin origin) {
+    Loading underWay = loading.get(spec.cacheKey());
+    return underWay == null || loaded.containsKey(spec.cacheKey())
+        ? loadModel(spec, origin)
+        : underWay.result;
   }
 
   /** The name of the default embedding model; null where there is none. */
@@ -318,7 +325,7 @@ final class ModelRegistry {
       if (wanted.startsWith(folder)) {
         return wanted;
       }
-    } catch (java.nio.file.NoSuchFileException | java.nio.file.InvalidPathException missing) {
+    } catch (java.nio.file.FileSystemException | java.nio.file.InvalidPathException missing) {
       throw RagbusException.of(Kind.MODEL_NOT_FOUND, "path names no folder in [models] dir");
     }
     throw RagbusException.of(Kind.FORBIDDEN, "path leads out of [models] dir");
