@@ -2,9 +2,9 @@ package dev.ragbus;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.ragbus.python.PackagedModels;
-import dev.ragbus.python.PythonEnvironment;
-import dev.ragbus.python.TestPython;
+import dev.ragbus.python.environment.PackagedModels;
+import dev.ragbus.python.environment.PythonEnvironment;
+import dev.ragbus.python.environment.TestPython;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

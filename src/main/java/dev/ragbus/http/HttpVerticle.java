@@ -234,9 +234,17 @@ public final class HttpVerticle extends VerticleBase {
             });
     body(ctx, operation.bodyType())
         .map(body -> new Operation.Call<>(caller, id, ctx.pathParam("*"), body))
-        .compose(call -> operation.answer().to(call).recover(failure -> named(ctx, failure)))
+        .compose(call -> ask(ctx, operation, call))
         .compose(reply -> bytes(reply).onSuccess(bytes -> send(ctx, reply.status(), bytes)))
         .onFailure(ctx::fail);
+  }
+
+  private static <B extends Record> Future<Reply> ask(
+      RoutingContext ctx, Operation<B> operation, Operation.Call<B> call) {
+    if (ctx.response().closed()) {
+      return Future.failedFuture(RagbusException.of(Kind.CANCELLED, "the client has gone"));
+    }
+    return operation.answer().to(call).recover(failure -> named(ctx, failure));
   }
 
   /** The facade's failure, beginning with the dialect's word where it begins with the facade's. */

@@ -10,7 +10,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.python.Engine;
-import dev.ragbus.python.PackagedModels;
+import dev.ragbus.python.environment.PackagedModels;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
@@ -201,7 +201,7 @@ final class ModelRegistry {
 
   /** Loads a model, or tells that it is loaded. */
   Future<ModelLoad> load(ModelSpec requested, Origin origin) {
-    ModelSpec spec = withName(requested, canonical(requested.modelName()));
+    ModelSpec spec = requested.withModelName(canonical(requested.modelName()));
     boolean before = loaded.containsKey(spec.cacheKey()) && !spec.forceReload();
     return loadModel(spec, origin)
         .map(
@@ -335,24 +335,6 @@ final class ModelRegistry {
     if (value != null) {
       body.put(key, value);
     }
-  }
-
-  private static ModelSpec withName(ModelSpec spec, String name) {
-    return new ModelSpec(
-        name,
-        spec.modelType(),
-        spec.forceReload(),
-        spec.source(),
-        spec.path(),
-        spec.revision(),
-        spec.engine(),
-        spec.precision(),
-        spec.device(),
-        spec.maxTokens(),
-        spec.pooling(),
-        spec.normalize(),
-        spec.prompts(),
-        spec.pinned());
   }
 
   /** {@code sentence-transformers/X} and {@code X} are one model where X is packaged. */

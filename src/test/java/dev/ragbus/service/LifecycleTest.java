@@ -22,8 +22,6 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.condition.EnabledForJreRange;
-import org.junit.jupiter.api.condition.JRE;
 
 /** Deploying, undeploying, and lanes that are stuck in Python. */
 class LifecycleTest {
@@ -229,16 +227,6 @@ class LifecycleTest {
 
     assertThat(onWorker).hasMessageContaining("event loop").hasMessageContaining("WORKER");
     assertThat(several).hasMessageContaining("one instance");
-  }
-
-  @Test
-  @EnabledForJreRange(min = JRE.JAVA_21)
-  void refusesVirtualThreads() {
-    DeploymentOptions virtual =
-        new DeploymentOptions().setThreadingModel(ThreadingModel.VIRTUAL_THREAD);
-
-    assertThat(Await.failure(vertx.deployVerticle(new RagbusVerticle(), virtual)))
-        .hasMessageContaining("VIRTUAL_THREAD");
   }
 
   @Test

@@ -1,4 +1,4 @@
-package dev.ragbus.python;
+package dev.ragbus.python.environment;
 
 import java.io.IOException;
 import java.net.URL;
@@ -20,7 +20,8 @@ record RequirementLocks(ResourceTree tree) {
   private static final Pattern PIN = Pattern.compile("(?m)^[A-Za-z0-9][A-Za-z0-9._-]*==");
 
   static RequirementLocks shipped() throws IOException {
-    URL runtime = RequirementLocks.class.getResource("requirements/runtime.lock");
+    URL runtime =
+        RequirementLocks.class.getResource("/dev/ragbus/python/requirements/runtime.lock");
     if (runtime == null) {
       throw new PythonEnvironmentException(
           "Ragbus's jar lacks its requirement locks (dev/ragbus/python/requirements): build it anew");

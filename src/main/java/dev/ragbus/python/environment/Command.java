@@ -1,4 +1,4 @@
-package dev.ragbus.python;
+package dev.ragbus.python.environment;
 
 import java.io.BufferedReader;
 import java.io.File;

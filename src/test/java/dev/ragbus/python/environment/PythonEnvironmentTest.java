@@ -1,4 +1,4 @@
-package dev.ragbus.python;
+package dev.ragbus.python.environment;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;

@@ -1,4 +1,4 @@
-package dev.ragbus.python;
+package dev.ragbus.python.environment;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.type.TypeReference;

@@ -1,4 +1,4 @@
-package dev.ragbus.python;
+package dev.ragbus.python.environment;
 
 import java.io.IOException;
 import java.nio.file.Path;

@@ -1,4 +1,4 @@
-package dev.ragbus.python;
+package dev.ragbus.python.environment;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;

@@ -1,4 +1,4 @@
-package dev.ragbus.python;
+package dev.ragbus.python.environment;
 
 import java.io.IOException;
 import java.net.URL;
@@ -36,7 +36,7 @@ record Preparation(
   }
 
   private Path unpackPackage() throws IOException {
-    URL start = PythonEnvironment.class.getResource("ragbus/__init__.py");
+    URL start = PythonEnvironment.class.getResource("/dev/ragbus/python/ragbus/__init__.py");
     if (start == null) {
       throw new PythonEnvironmentException(
           "Ragbus's jar lacks its Python package (dev/ragbus/python/ragbus): build it anew");
