@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class Tokens:
     length: list[int]
     boundary: list[int]
     total: list[int]
-    ids: list[list[int]] = field(default_factory=list)
+    ids: list[list[int]]
 
     @classmethod
     def unpack(cls, flat: Any) -> Tokens:
@@ -89,7 +89,14 @@ class Tokens:
         columns = flat[1 : 1 + 4 * rows].reshape(rows, 4).T.tolist()
         starts = np.cumsum([0, *columns[1]])[:-1] + 1 + 4 * rows
         assert len(flat) == 1 + 4 * rows + sum(columns[1])
-        return cls(*columns, ids=[flat[start : start + length].tolist() for start, length in zip(starts, columns[1], strict=True)])
+        text, lengths, boundary, total = columns
+        return cls(
+            text,
+            lengths,
+            boundary,
+            total,
+            [flat[start : start + length].tolist() for start, length in zip(starts, lengths, strict=True)],
+        )
 
 
 class Lane:

@@ -41,7 +41,7 @@ CASES: list[tuple[Any, Any]] = [
     (np.array(7), [7]),
     (np.zeros((0, 384)), []),
     (np.array([1, 2, 3], ">i4")[::2], [1, 3]),
-    (np.ma.masked_array([1, 2], [False, True]), [1, None]),  # type: ignore[no-untyped-call]
+    (np.ma.masked_array([1, 2], [False, True]), [1, None]),
     (np.array(["2026-11-22"], "M8[D]"), ["2026-11-22"]),
     (np.datetime64("2026-11-22T10:00"), "2026-11-22T10:00"),
     ((1, (2,)), [1, [2]]),
@@ -82,7 +82,7 @@ def test_a_set_of_unlike_items_is_a_list() -> None:
         (dt.timedelta(1), "datetime.timedelta"),
         (decimal.Decimal(1), "decimal.Decimal"),
         (Path("x"), "pathlib"),
-        ((x for x in ()), "generator"),
+        ((at for at in range(1)), "generator"),
         ([1, {"a": {1, object()}}], "object"),
         ({(1, 2): 3}, "tuple"),
         (len, "builtin_function_or_method"),

@@ -36,7 +36,7 @@ def test_pooling_is_its_definition(name: str) -> None:
     hidden = np.random.default_rng(1).normal(size=(5, 9, 7)).astype(np.float32) - 2
     lengths = np.array([9, 1, 4, 8, 2], np.int32)
     pooled = pooling.POOLINGS[name](hidden, lengths)
-    naive = [NAIVE[name](hidden[row, :length].tolist()) for row, length in enumerate(lengths)]
+    naive = np.array([NAIVE[name](hidden[row, :length].tolist()) for row, length in enumerate(lengths.tolist())], np.float64)
     assert pooled.dtype == np.float32
     np.testing.assert_allclose(pooled, naive, rtol=2e-5, atol=1e-6)
 
@@ -48,7 +48,7 @@ def table(*rows: tuple[int, int]) -> Any:
 def test_rows_are_sliced_and_normalised_each_in_its_way() -> None:
     out = np.array([[3, 4, 12]] * 4, np.float32)
     pooling.finish_embeddings(table((0, 0), (0, 1), (2, 1), (2, 0)), out)
-    np.testing.assert_allclose(out, [[3, 4, 12], [3 / 13, 4 / 13, 12 / 13], [0.6, 0.8, 0], [3, 4, 0]], rtol=1e-6)
+    np.testing.assert_allclose(out, np.array([[3, 4, 12], [3 / 13, 4 / 13, 12 / 13], [0.6, 0.8, 0], [3, 4, 0]]), rtol=1e-6)
 
 
 def test_a_zero_vector_stays_zero() -> None:
