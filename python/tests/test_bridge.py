@@ -59,6 +59,9 @@ def test_unknown_operations_and_bodies() -> None:
 
 def test_ping_stats_collect(embedder: dict[str, Any]) -> None:
     assert ask("ping") == {"thread": "MainThread"}
+    with ThreadPoolExecutor(1) as lane_thread:
+        assert lane_thread.submit(ask, "ping", thread="lane-0").result() == {"thread": "lane-0"}
+        assert lane_thread.submit(ask, "ping").result() == {"thread": "lane-0"}
     stats = ask("stats")
     assert {"handle": embedder["handle"], "name": "m", "memory_bytes": embedder["memory_bytes"]} in stats["models"]
     assert stats["resident_bytes"] > 50_000_000

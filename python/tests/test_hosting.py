@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from types import SimpleNamespace
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,10 +74,13 @@ def test_guards(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_user_code_finds_no_way_to_java(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SimpleNamespace(findClass=len, forName=len, JepException=Exception)
+    module = ModuleType("_jep")
+    vars(module).update(findClass=len, forName=len, JepException=Exception)
     monkeypatch.setitem(sys.modules, "_jep", module)
     ask("start")
-    assert vars(module) == {"JepException": Exception}
+    assert hasattr(module, "JepException")
+    assert not hasattr(module, "findClass")
+    assert not hasattr(module, "forName")
 
 
 @pytest.mark.usefixtures("fresh")
