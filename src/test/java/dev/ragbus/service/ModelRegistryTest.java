@@ -12,7 +12,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.python.Engine.Control;
-import dev.ragbus.python.PackagedModels;
+import dev.ragbus.python.environment.PackagedModels;
 import dev.ragbus.service.FakeEngine.Held;
 import dev.ragbus.service.ModelRegistry.Origin;
 import io.vertx.core.Future;

@@ -24,7 +24,7 @@ import dev.ragbus.TruncationDirection;
 import dev.ragbus.Usage;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.Engine.Control;
-import dev.ragbus.python.PackagedModels;
+import dev.ragbus.python.environment.PackagedModels;
 import dev.ragbus.service.FakeEngine.Held;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonArray;
