@@ -12,7 +12,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.python.Engine.Control;
-import dev.ragbus.python.PackagedModels;
+import dev.ragbus.python.environment.PackagedModels;
 import dev.ragbus.service.FakeEngine.Held;
 import dev.ragbus.service.ModelRegistry.Origin;
 import io.vertx.core.Future;
@@ -51,7 +51,7 @@ class ModelRegistryTest {
         more.copy()
             .put("embedding", new JsonArray(embedding))
             .put("reranker", new JsonArray(reranker));
-    RagbusOptions options = RagbusOptions.from(new JsonObject().put("models", section));
+    RagbusOptions options = FakeEngine.options(new JsonObject().put("models", section));
     return new ModelRegistry(engine, options, packaged(), ManualTime.context(), time::nanos);
   }
 

@@ -24,7 +24,7 @@ import dev.ragbus.TruncationDirection;
 import dev.ragbus.Usage;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.Engine.Control;
-import dev.ragbus.python.PackagedModels;
+import dev.ragbus.python.environment.PackagedModels;
 import dev.ragbus.service.FakeEngine.Held;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonArray;
@@ -79,7 +79,7 @@ class OperationsTest {
             .put("embedding", new JsonArray().add("e"))
             .put("reranker", new JsonArray().add("r"));
     RagbusOptions options =
-        RagbusOptions.from(new JsonObject().put("models", preferred).put("limits", limits));
+        FakeEngine.options(new JsonObject().put("models", preferred).put("limits", limits));
     PackagedModels none = PackagedModels.of(folder, ClassLoader.getPlatformClassLoader());
     models = new ModelRegistry(engine, options, none, ManualTime.context(), time::nanos);
     Batcher batcher = new Batcher(time.vertx(), engine, options, time::nanos);
