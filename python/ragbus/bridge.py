@@ -174,7 +174,10 @@ def _collect() -> dict[str, Any]:
     return {"collected": collected, "resident_bytes_before": before, "resident_bytes_after": hosting.resident_bytes()}
 
 
-def _ping() -> dict[str, Any]:
+def _ping(*, thread: str | None = None) -> dict[str, Any]:
+    """Answer; `thread` names this lane in the log, since Python does not know what Java calls its threads."""
+    if thread is not None:
+        threading.current_thread().name = thread
     return {"thread": threading.current_thread().name}
 
 

@@ -46,7 +46,7 @@ def _convert(value: object, path: tuple[int, ...]) -> Json:
             if isinstance(value, Mapping):
                 return {_key(key): _convert(item, inner) for key, item in value.items()}
             return [_convert(item, inner) for item in members(value)]
-    raise TypeError(f"{type_name(value)} has no JSON form")
+    return _no_form(value)
 
 
 def _key(key: object) -> str:
@@ -57,6 +57,10 @@ def _key(key: object) -> str:
             return json.dumps(scalar)
         case _:
             raise TypeError(f"{type_name(key)} cannot be a key of a JSON object")
+
+
+def _no_form(value: Any) -> Json:
+    raise TypeError(f"{type_name(value)} has no JSON form")
 
 
 def _members_of_set(value: Any) -> Iterable[Any]:
@@ -77,6 +81,7 @@ def _members_of_array(array: Any) -> Iterable[Any]:
 _SCALARS: tuple[tuple[Any, Callable[[Any], Json]], ...] = (
     (str, lambda value: safe(str.__str__(value))),
     (np.bool_, bool),
+    (np.timedelta64, _no_form),  # a subclass of np.integer
     ((int, np.integer), int),
     ((float, np.floating), float),
     (np.datetime64, str),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import logging
 import os
 import sys
@@ -88,10 +89,13 @@ def _guard() -> None:
     sys.setrecursionlimit = _bounded_recursion(sys.setrecursionlimit)
     faulthandler.enable = _no_faulthandler
     multiprocessing.set_start_method("spawn", force=True)  # a forked JVM has the locks of threads it lacks
-    for name in ("jep", "_jep"):
+    for name in ("_jep", "jep"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:  # outside a JVM
+            continue
         for door in _JAVA_DOORS:
-            if hasattr(sys.modules.get(name), door):
-                delattr(sys.modules[name], door)
+            vars(module).pop(door, None)
 
 
 def _bounded_recursion(set_limit: Callable[[int], None]) -> Callable[[int], None]:

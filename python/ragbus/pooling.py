@@ -41,12 +41,14 @@ def _mean(hidden: Floats, lengths: Ints) -> Floats:
 
 
 def _mean_sqrt_len(hidden: Floats, lengths: Ints) -> Floats:
-    return _weighted_sum(hidden, _inside(hidden, lengths).astype(np.float32) / np.sqrt(_counts(lengths)))
+    root: Floats = np.sqrt(_counts(lengths))
+    return _weighted_sum(hidden, _inside(hidden, lengths).astype(np.float32) / root)
 
 
 def _weighted_mean(hidden: Floats, lengths: Ints) -> Floats:
     positions: Floats = np.arange(1, hidden.shape[1] + 1, dtype=np.float32) * _inside(hidden, lengths).astype(np.float32)
-    return _weighted_sum(hidden, positions / np.maximum(positions.sum(axis=1, keepdims=True, dtype=np.float32), _TINY))
+    total: Floats = np.maximum(positions.sum(axis=1, keepdims=True), _TINY)
+    return _weighted_sum(hidden, positions / total)
 
 
 def _max(hidden: Floats, lengths: Ints) -> Floats:

@@ -7,7 +7,7 @@ what differs from call to call. Special tokens are those that the file's post-pr
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,20 +77,26 @@ class TextTokenizer:
     pad_id: int
     single: Template
     pair: Template
-    vocab_size: int = field(default=0)
+    vocab_size: int
 
 
 def load(path: Path, *, pad_id: int | None = None, lowercase: bool = False) -> TextTokenizer:
-    """Read a tokenizer.json; `pad_id` where the file names no padding, `lowercase` puts a lower-casing step first.
-
-    Raises RUNTIME, naming the file, if it cannot be read.
-    """
-    from tokenizers import Tokenizer, normalizers  # noqa: PLC0415 - heavy
+    """Read a tokenizer.json and make it `ready`. Raises RUNTIME, naming the file, if it cannot be read."""
+    from tokenizers import Tokenizer  # noqa: PLC0415 - heavy
 
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        return ready(Tokenizer.from_file(str(path)), pad_id=pad_id, lowercase=lowercase)
     except Exception as error:
         raise RagbusError("RUNTIME", f"cannot read the tokenizer {path}: {error}") from error
+
+
+def ready(tokenizer: Tokenizer, *, pad_id: int | None = None, lowercase: bool = False) -> TextTokenizer:
+    """Switch a tokenizer's own truncation and padding off and read its special tokens.
+
+    `pad_id` is taken where the tokenizer names no padding itself; `lowercase` puts a lower-casing step first.
+    """
+    from tokenizers import normalizers  # noqa: PLC0415 - heavy
+
     padding = tokenizer.padding
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -128,7 +128,8 @@ def main() -> None:
             query: {
                 "sigmoid": scores(scratch, None, query),
                 "raw": scores(scratch, torch.nn.Identity(), query),
-                "tokens": [len(words(query, document)["input_ids"]) for document in documents()],
+                "tokens": [len(ids) for ids in words([[query, document] for document in documents()])["input_ids"]],
+                "ids": words([[query, document] for document in documents()], truncation=True)["input_ids"],
             }
             for query in (QUERY, LONG_QUERY)
         }
@@ -146,7 +147,7 @@ def main() -> None:
         "queries": [{"query": query, **values} for query, values in golden.items()],
     }
     path = out.with_suffix(".json")
-    path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
