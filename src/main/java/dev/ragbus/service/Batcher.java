@@ -391,9 +391,8 @@ final class Batcher {
                 Kind.RUNTIME,
                 "model '"
                     + job.spec().model().name()
-                    + "' gave a result that is not finite for texts["
-                    + row.text()
-                    + "]"));
+                    + "' gave a result that is not finite for "
+                    + job.spec().name(row.text())));
         continue;
       }
       job.finished(row, values, offset);

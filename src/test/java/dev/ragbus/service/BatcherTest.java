@@ -36,7 +36,7 @@ class BatcherTest {
   private final LoadedModel model = loaded("m", false);
 
   private Batcher batcher(JsonObject batching) {
-    RagbusOptions options = RagbusOptions.from(new JsonObject().put("batching", batching));
+    RagbusOptions options = FakeEngine.options(new JsonObject().put("batching", batching));
     return new Batcher(time.vertx(), engine, options, time::nanos);
   }
 
@@ -75,6 +75,7 @@ class BatcherTest {
               model,
               query,
               texts,
+              false,
               0,
               1,
               false,

@@ -1,7 +1,9 @@
 package dev.ragbus.service;
 
+import dev.ragbus.OptionsReader;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
 import dev.ragbus.Stats;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.TokenizedTexts;
@@ -82,6 +84,11 @@ final class FakeEngine implements Engine {
         Map.of(),
         null,
         true);
+  }
+
+  /** Options that no environment and no system property changes. */
+  static RagbusOptions options(JsonObject config) {
+    return OptionsReader.read(config, Map.of(), Map.of());
   }
 
   static Model withHandle(Model model, int handle) {

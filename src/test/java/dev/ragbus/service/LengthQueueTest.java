@@ -23,7 +23,9 @@ class LengthQueueTest {
     LoadedModel model =
         new LoadedModel(ModelSpec.of("m", ModelType.EMBEDDING), FakeEngine.model(1, false), 0);
     return new Job(
-        new Job.Spec(model, null, List.of(), 0, 1, false, true, 0, true, (t, v, o) -> {}), 0, "id");
+        new Job.Spec(model, null, List.of(), false, 0, 1, false, true, 0, true, (t, v, o) -> {}),
+        0,
+        "id");
   }
 
   private Row row(Job job, int length, long turn) {

@@ -51,7 +51,7 @@ class ModelRegistryTest {
         more.copy()
             .put("embedding", new JsonArray(embedding))
             .put("reranker", new JsonArray(reranker));
-    RagbusOptions options = RagbusOptions.from(new JsonObject().put("models", section));
+    RagbusOptions options = FakeEngine.options(new JsonObject().put("models", section));
     return new ModelRegistry(engine, options, packaged(), ManualTime.context(), time::nanos);
   }
 

@@ -79,7 +79,7 @@ class OperationsTest {
             .put("embedding", new JsonArray().add("e"))
             .put("reranker", new JsonArray().add("r"));
     RagbusOptions options =
-        RagbusOptions.from(new JsonObject().put("models", preferred).put("limits", limits));
+        FakeEngine.options(new JsonObject().put("models", preferred).put("limits", limits));
     PackagedModels none = PackagedModels.of(folder, ClassLoader.getPlatformClassLoader());
     models = new ModelRegistry(engine, options, none, ManualTime.context(), time::nanos);
     Batcher batcher = new Batcher(time.vertx(), engine, options, time::nanos);
