@@ -32,8 +32,8 @@ _EMBEDDING_OUTPUTS = ("token_embeddings", "last_hidden_state")
 _SCORE_OUTPUTS = ("logits",)
 
 # Kernels that a stream keeps for shapes to come, some 14 a shape. Measured with all-MiniLM-L6-v2 on two lanes and 800 batches of
-# random shapes up to 512 tokens: at 1,024 (OpenVINO itself keeps 5,000) the process grew by 600 MB and went on; at 256 it stopped at
-# 250 MB, for 6 % more processor time.
+# random shapes up to 512 tokens: at 1,024 (OpenVINO itself keeps 5,000) the process grew by 600 MB and went on; at 256 it stopped
+# at 250 MB, for 6 % more processor time.
 _CACHED_KERNELS = 256
 
 

@@ -325,7 +325,7 @@ final class Batcher {
     forward(lane, batch, latestDeadline(batch))
         .onComplete(
             result -> {
-              int width = batch.stream().mapToInt(row -> row.tokens().length()).max().orElse(0);
+              int width = batch.stream().mapToInt(Row::paddedLength).max().orElse(0);
               counters = counters.ran(batch, width);
               if (result.succeeded()) {
                 measureRate(batch.size() * width, nanoClock.getAsLong() - startedNanos);
@@ -340,12 +340,7 @@ final class Batcher {
   /** Runs rows of one model; a result is as long as it must be. */
   private Future<float[]> forward(int lane, List<Row> rows, long deadlineNanos) {
     Engine.Model model = rows.get(0).job().spec().model().engineModel();
-    ForwardCall call =
-        new ForwardCall(
-            model.handle(),
-            model.padId(),
-            model.outputs(),
-            rows.stream().map(Row::tokens).toList());
+    ForwardCall call = new ForwardCall(model, rows.stream().map(Row::tokens).toList());
     return engine
         .forward(lane, call, giveUp(deadlineNanos))
         .map(

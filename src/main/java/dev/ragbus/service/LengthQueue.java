@@ -5,7 +5,7 @@ import java.util.List;
 import java.util.PriorityQueue;
 
 /**
- * The rows of one model that wait to be run, by length and, within a length, by turn.
+ * The rows of one model that wait to be run, by padded length and, within a length, by turn.
  *
  * <p>Rows whose request is over stay in the heaps until they are met, but are not counted. Belongs
  * to the event loop of its {@link Batcher}.
@@ -17,7 +17,7 @@ final class LengthQueue {
 
   /** Adds a row. */
   void add(Row row) {
-    int length = row.tokens().length();
+    int length = row.paddedLength();
     grow(length);
     rows.get(length).add(row);
     waiting[length]++;
@@ -35,7 +35,7 @@ final class LengthQueue {
 
   /** Stops counting a row that waits here, its request being over. */
   void forget(Row row) {
-    int length = row.tokens().length();
+    int length = row.paddedLength();
     waiting[length]--;
     count--;
     if (waiting[length] == 0) {
@@ -69,7 +69,7 @@ final class LengthQueue {
 
   /** Removes the rows of the next batch; at least one must wait. */
   List<Row> take(BatchLimits limits) {
-    int[] taken = limits.next(waiting, first().tokens().length());
+    int[] taken = limits.next(waiting, first().paddedLength());
     List<Row> batch = new ArrayList<>();
     for (int length = 0; length < taken.length; length++) {
       for (int i = 0; i < taken[length]; i++) {

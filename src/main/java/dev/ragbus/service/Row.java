@@ -16,4 +16,9 @@ record Row(Job job, int text, TokenRow tokens, long turn, long number) {
   /** The order of service. */
   static final Comparator<Row> BY_TURN =
       Comparator.comparingLong(Row::turn).thenComparingLong(Row::number);
+
+  /** The tokens it takes in a batch where no row is longer. */
+  int paddedLength() {
+    return job.spec().model().engineModel().paddedLength(tokens.length());
+  }
 }

@@ -231,7 +231,7 @@ final class FakeEngine implements Engine {
 
   /** What a batch comes to. */
   static float[] results(ForwardCall call) {
-    int outputs = call.outputs();
+    int outputs = call.model().outputs();
     float[] results = new float[call.rows().size() * outputs];
     for (int i = 0; i < call.rows().size(); i++) {
       TokenRow row = call.rows().get(i);

@@ -1,0 +1,102 @@
+"""Measure what a pass costs by rows and width, on one thread, and fit the fixed part of it in tokens.
+
+The service batches by it: `BatchLimits.PASS_OVERHEAD_TOKENS`. For each shape the least processor time of several warm
+passes counts, so that other work on the machine matters little. Two fits, by least squares on relative errors:
+time = fixed + token x rows x width, and the same with an attention term, square x rows x width^2. What counts for the
+constant is the fixed part over the cost of a token. The time of the first passes tells what a new shape costs, in time and
+in resident memory.
+"""
+
+# ruff: noqa: INP001, T201 - a script, no module
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ragbus import hosting, model, tokenization
+from ragbus.engines import EngineOptions, load_engine
+
+if TYPE_CHECKING:
+    from ragbus.engines import Engine
+
+WIDTHS = (4, 8, 12, 16, 24, 32, 37, 48, 64, 96, 128, 192, 256)
+ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+MOST_TOKENS = 768
+FLAGS_FINISH = 1
+
+
+def passes(engine: Engine, rows: int, width: int, count: int) -> list[float]:
+    """Return the processor seconds of passes over one shape."""
+    chance = np.random.default_rng(rows * 1_000 + width)
+    ids = chance.integers(1_000, 20_000, (rows, width), np.int32)
+    table = np.tile(np.array([width, width, 0, FLAGS_FINISH], np.int32), (rows, 1))
+    out = np.empty((rows, engine.outputs), np.float32)
+    times = []
+    for _ in range(count):
+        # The compute runs on a thread of the engine's, so it is the process's time that counts.
+        started = time.process_time()
+        engine.finish(engine.forward(ids, table, out), table, out)
+        times.append(time.process_time() - started)
+    return times
+
+
+def fit(columns: list[np.ndarray[Any, Any]], seconds: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
+    """Return the coefficients of the columns and the mean relative error."""
+    matrix = np.stack(columns, axis=1)
+    found, *_ = np.linalg.lstsq(matrix / seconds[:, None], np.ones(len(seconds)), rcond=None)
+    return found, float(np.mean(np.abs(matrix @ found / seconds - 1)))
+
+
+def measure(folder: Path, precision: str, count: int) -> None:
+    """Measure one precision and print the table and the fits."""
+    read = model.read_folder(folder, "embedding")
+    tokens = tokenization.load(read.folder / "tokenizer.json", pad_id=read.pad_id, lowercase=read.lowercase)
+    engine = load_engine("openvino", read, tokens, EngineOptions(lanes=1, precision=precision))
+    shapes = [(rows, width) for rows in ROWS for width in WIDTHS if rows * width <= MOST_TOKENS]
+    passes(engine, 1, WIDTHS[0], 3)
+    before = hosting.resident_bytes()
+    times = [passes(engine, rows, width, count) for rows, width in shapes]
+    grown = hosting.resident_bytes() - before
+    best = np.array([min(one[1:]) for one in times])
+    extra = np.array([one[0] for one in times]) - best
+    again = np.array([passes(engine, rows, width, 1)[0] for rows, width in shapes]) - best
+    print(f"\n{engine.precision}, milliseconds a pass (least of {count - 1} warm ones)\n")
+    print("| rows \\ width |" + "".join(f" {width} |" for width in WIDTHS))
+    print("|---" * (len(WIDTHS) + 1) + "|")
+    known = dict(zip(shapes, best, strict=True))
+    for rows in ROWS:
+        cells = (f" {known[rows, width] * 1e3:.2f} |" if (rows, width) in known else " |" for width in WIDTHS)
+        print(f"| {rows} |" + "".join(cells))
+    rows, width = (np.array(one, float) for one in zip(*shapes, strict=True))
+    ones = np.ones(len(best))
+    for name, columns in (("linear", [ones, rows * width]), ("with attention", [ones, rows * width, rows * width**2])):
+        found, error = fit(columns, best)
+        print(
+            f"\n{name}: fixed {found[0] * 1e6:.0f} us, a token {found[1] * 1e6:.1f} us"
+            + (f", a token's square {found[2] * 1e9:.1f} ns" if len(found) > 2 else "")  # noqa: PLR2004
+            + f"; overhead {found[0] / found[1]:.0f} tokens; mean error {error:.1%}"
+        )
+    print(
+        f"\nfirst pass over a new shape: {np.median(extra) * 1e3:.2f} ms more (median), {extra.max() * 1e3:.2f} ms at most; "
+        f"a shape seen before, after all {len(shapes)} others: {np.median(again) * 1e3:.2f} ms more (median); "
+        f"{grown / 2**20 / len(shapes):.2f} MB of resident memory a shape"
+    )
+
+
+def main() -> None:
+    """Measure each precision that the machine has."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("model", type=Path, help="the model's folder")
+    arguments.add_argument("--precision", action="append", help="f32, bf16 or auto; may be repeated")
+    arguments.add_argument("--passes", type=int, default=20)
+    chosen = arguments.parse_args()
+    hosting.start()  # the service's allocator settings
+    for precision in chosen.precision or ["f32", "bf16"]:
+        measure(chosen.model, precision, chosen.passes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The engine at its best, in plain CPython: what Ragbus on the bus is measured against.
+
+The same model file through the same compiled graph (OpenVINO, pooling inside), the same precision, one stream and one
+compute thread a lane, an infer request a lane. All texts are known at once, so like lengths go together perfectly,
+within the budget that the service has too. There is no queue, no bus, no JVM, and nobody waits for a single answer.
+
+Reads commands from standard input, one a line, and answers each with a line of JSON:
+
+    query CALLS    CALLS single queries, one after another: tokenise, infer, pool, normalise
+    texts          all texts once, on every lane
+    memory         resident memory of this process
+"""
+
+# ruff: noqa: INP001, T201 - a script, no module
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ragbus import hosting, model, tokenization
+from ragbus.engines import EngineOptions, load_engine
+from ragbus.tokenization import Cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ragbus.engines import Engine
+
+QUERY = "How tall is Mont Blanc?"
+FLAGS_FINISH = 1
+
+
+def batches(lengths: Sequence[int], budget: int, most_rows: int) -> list[list[int]]:
+    """Return the indices of rows that run together: sorted by length, as many as fit the budget of padded tokens."""
+    found: list[list[int]] = [[]]
+    for index in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
+        batch = found[-1]
+        if batch and (len(batch) == most_rows or (len(batch) + 1) * lengths[batch[0]] > budget):
+            found.append(batch := [])
+        batch.append(index)
+    return [batch for batch in found if batch]
+
+
+def run(engine: Engine, rows: Sequence[list[int]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Run rows as one padded batch."""
+    width = max(map(len, rows))
+    ids = np.full((len(rows), width), engine.tokens.pad_id, np.int32)
+    table = np.empty((len(rows), 4), np.int32)
+    for at, row in enumerate(rows):
+        ids[at, : len(row)] = row
+        table[at] = (len(row), len(row), 0, FLAGS_FINISH)
+    out = np.empty((len(rows), engine.outputs), np.float32)
+    engine.finish(engine.forward(ids, table, out), table, out)
+    return out
+
+
+class Lanes:
+    """Threads that live as long as the program, as the service's do: each keeps its infer request."""
+
+    def __init__(self, count: int) -> None:
+        """Take as many threads as the service has lanes."""
+        self._lanes = [ThreadPoolExecutor(1, f"lane-{lane}") for lane in range(count)]
+
+    def each(self, work: Callable[[int], None]) -> None:
+        """Run `work(lane)` on every lane and wait for all."""
+        for running in [lane.submit(work, at) for at, lane in enumerate(self._lanes)]:
+            running.result()
+
+
+def query(engine: Engine, calls: int) -> dict[str, Any]:
+    """Measure one short query at a time."""
+    cut = Cut(engine.folder.max_tokens)
+    parts = np.empty((calls, 2))
+    for at in range(calls):
+        started = time.perf_counter()
+        rows = engine.tokenize([QUERY], cut, pair=False)
+        tokenised = time.perf_counter()
+        run(engine, [rows[0].ids])
+        parts[at] = (tokenised - started, time.perf_counter() - tokenised)
+    millis = np.sort(parts.sum(axis=1)) * 1e3
+    return {
+        "p50_ms": round(float(np.percentile(millis, 50)), 4),
+        "p99_ms": round(float(np.percentile(millis, 99)), 4),
+        "tokenise_p50_ms": round(float(np.percentile(parts[:, 0], 50) * 1e3), 4),
+        "infer_p50_ms": round(float(np.percentile(parts[:, 1], 50) * 1e3), 4),
+        "calls": calls,
+    }
+
+
+def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Measure all texts: tokenise them on all lanes, sort, run."""
+    cut = Cut(engine.folder.max_tokens)
+    ids: list[list[int]] = [[]] * len(texts)
+
+    def tokenise(lane: int) -> None:
+        mine = range(lane, len(texts), chosen.lanes)
+        for at, row in zip(mine, engine.tokenize([texts[at] for at in mine], cut, pair=False), strict=True):
+            ids[at] = row.ids
+
+    started, cpu = time.perf_counter(), time.process_time()
+    lanes.each(tokenise)
+    tokenised = time.perf_counter()
+    left = deque(batches([len(row) for row in ids], chosen.budget, chosen.rows))
+    ran = [(len(batch), len(ids[batch[0]])) for batch in left]
+
+    def infer(_lane: int) -> None:
+        while True:
+            try:
+                batch = left.popleft()
+            except IndexError:
+                return
+            run(engine, [ids[at] for at in batch])
+
+    lanes.each(infer)
+    seconds = time.perf_counter() - started
+    real = sum(map(len, ids))
+    padded = sum(rows * width for rows, width in ran)
+    return {
+        "texts_s": round(len(texts) / seconds, 2),
+        "tokens_s": round(real / seconds, 1),
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(time.process_time() - cpu, 3),
+        "tokenise_seconds": round(tokenised - started, 3),
+        "batches": len(ran),
+        "real_tokens": real,
+        "padded_tokens": padded,
+    }
+
+
+def memory() -> dict[str, float]:
+    """Return resident memory now and at its highest, in MB (2^20 bytes)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    return {f"{key.lower()}_mb": round(int(status[key].split()[0]) / 1024, 1) for key in ("VmRSS", "VmHWM")}
+
+
+def main() -> None:
+    """Load the model, then answer commands."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("model", type=Path, help="the model's folder")
+    arguments.add_argument("texts", type=Path)
+    arguments.add_argument("--lanes", type=int, default=min(os.cpu_count() or 1, 8))
+    arguments.add_argument("--precision", default="auto")
+    arguments.add_argument("--budget", type=int, default=512, help="padded tokens a batch")
+    arguments.add_argument("--rows", type=int, default=32, help="rows a batch")
+    chosen = arguments.parse_args()
+    hosting.start()  # the same allocator settings, which matter
+    texts = chosen.texts.read_text(encoding="utf-8").splitlines()
+    folder = model.read_folder(chosen.model, "embedding")
+    tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
+    engine = load_engine("openvino", folder, tokens, EngineOptions(lanes=chosen.lanes, precision=chosen.precision))
+    lanes = Lanes(chosen.lanes)
+    for line in sys.stdin:
+        command, *rest = line.split()
+        if command == "query":
+            answer = query(engine, int(rest[0]))
+        elif command == "texts":
+            answer = every_text(engine, texts, lanes, chosen)
+        elif command == "memory":
+            answer = dict(memory())
+        else:
+            raise SystemExit(f"unknown command {command}")
+        print(json.dumps(answer | {"precision": engine.precision}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
