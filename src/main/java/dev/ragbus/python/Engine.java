@@ -15,8 +15,8 @@ import java.util.Map;
 public interface Engine {
   /** The operations that answer in JSON, off the inference lanes. */
   enum Control {
-    /** Finds a model's folder. */
-    LOCATE("locate", Place.CONTROL),
+    /** Finds a model's folder, which may mean to ask the hub and to fetch it. */
+    LOCATE("locate", Place.LOADER),
     /** Loads a model. */
     LOAD("load", Place.LOADER),
     /** Forgets a model. */

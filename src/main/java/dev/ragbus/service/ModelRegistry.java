@@ -42,7 +42,7 @@ final class ModelRegistry {
   private final Map<String, LoadedModel> loaded = new LinkedHashMap<>();
   private final Map<String, Loading> loading = new LinkedHashMap<>();
   private ModelSpec defaultEmbedding;
-  private ModelSpec defaultReranker;
+  private Future<ModelSpec> defaultReranker = Future.succeededFuture();
 
   /** A load under way, which later callers join. */
   private record Loading(ModelSpec spec, Future<LoadedModel> result) {}
@@ -76,17 +76,24 @@ final class ModelRegistry {
         .forEach((name, aliases) -> aliases.forEach(alias -> canonicalNames.put(alias, name)));
   }
 
-  /** Loads what the configuration names, and settles the default models for good. */
+  /**
+   * Loads what the configuration names, and settles the default models for good. Completes without
+   * waiting for the default reranker: the hub may be asked for it, which may never answer, and only
+   * those who rank should wait for that.
+   */
   Future<Void> start() {
     List<Future<?>> work = new ArrayList<>();
     for (ModelSpec spec : options.models().preload()) {
       work.add(load(spec, Origin.CONFIGURATION));
     }
     Future<LoadedModel> embedding =
-        firstOf(options.models().embedding(), 0, ModelType.EMBEDDING, new ArrayList<>());
-    Future<LoadedModel> reranker = firstOf(options.models().reranker(), 0, null, new ArrayList<>());
-    work.add(embedding.onSuccess(model -> defaultEmbedding = specOf(model)));
-    work.add(reranker.onSuccess(model -> defaultReranker = specOf(model)));
+        firstOf(options.models().embedding(), 0, ModelType.EMBEDDING, new ArrayList<>())
+            .onSuccess(model -> defaultEmbedding = specOf(model));
+    work.add(embedding);
+    defaultReranker =
+        embedding
+            .transform(done -> firstOf(options.models().reranker(), 0, null, new ArrayList<>()))
+            .map(ModelRegistry::specOf);
     return Future.all(work).mapEmpty();
   }
 
@@ -140,7 +147,7 @@ final class ModelRegistry {
   /** The model that ranks for a request: the named one, or the default for null. */
   Future<LoadedModel> forRanking(String name) {
     if (name == null) {
-      return ofDefault(defaultReranker, "models.reranker");
+      return defaultReranker.compose(spec -> ofDefault(spec, "models.reranker"));
     }
     return typed(canonical(name), null, Origin.USE).compose(spec -> use(spec, Origin.USE));
   }
@@ -167,9 +174,10 @@ final class ModelRegistry {
     return defaultEmbedding == null ? null : defaultEmbedding.modelName();
   }
 
-  /** The name of the default reranker; null where there is none. */
+  /** The name of the default reranker; null where there is none, or none yet. */
   String defaultReranker() {
-    return defaultReranker == null ? null : defaultReranker.modelName();
+    ModelSpec spec = defaultReranker.result();
+    return spec == null ? null : spec.modelName();
   }
 
   /** A name and what it is used for, as a spec; without a type, the model's own decides. */
