@@ -5,6 +5,7 @@ import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 
 /**
  * What runs models: lanes that each do one thing at a time, and the operations on them.
@@ -124,6 +125,11 @@ public interface Engine {
    * @param rows the rows
    */
   record ForwardCall(Model model, List<TokenRow> rows) {
+    /** The widths that the rows would have alone. */
+    public int[] paddedLengths() {
+      return rows.stream().mapToInt(row -> model.paddedLength(row.length())).toArray();
+    }
+
     /** Tokens that each row is filled up to. */
     int width() {
       int longest = 0;
@@ -147,6 +153,35 @@ public interface Engine {
   record TokenRow(
       int[] ids, int offset, int length, int boundary, int dimensions, boolean finish) {}
 
+  /**
+   * Texts that have an idle lane to themselves: tokenised and run there in one go.
+   *
+   * @param model the model
+   * @param texts the texts
+   * @param dimensions leading dimensions to keep; 0 for all
+   * @param finish whether to normalise the vectors, or to apply the activation to the scores
+   * @param suits asked on the lane's thread whether the rows are to be run together, now
+   */
+  record DirectCall(
+      Model model,
+      TokenizeCall texts,
+      int dimensions,
+      boolean finish,
+      Predicate<ForwardCall> suits) {
+    /** The rows as one batch. */
+    public ForwardCall batch(TokenizedTexts tokens) {
+      return new ForwardCall(model, tokens.rowList(dimensions, finish));
+    }
+  }
+
+  /**
+   * What a direct call came to.
+   *
+   * @param tokens the rows
+   * @param values {@code [rows, outputs]}, row-major; null where the rows did not suit
+   */
+  record DirectResult(TokenizedTexts tokens, float[] values) {}
+
   /** How many inference lanes there are; they are numbered from 0. */
   int inferenceLanes();
 
@@ -164,6 +199,14 @@ public interface Engine {
    * @return {@code [rows, outputs]}, row-major
    */
   Future<float[]> forward(int lane, ForwardCall call, long giveUpNanos);
+
+  /**
+   * Tokenises texts on a lane that is idle and runs them there: two changes of thread less than one
+   * after the other.
+   *
+   * @param giveUpNanos when, by {@link System#nanoTime}, the lane is given up
+   */
+  Future<DirectResult> tokenizeAndForward(int lane, DirectCall call, long giveUpNanos);
 
   /** Runs a control operation. */
   Future<JsonObject> control(Control operation, JsonObject body);

@@ -134,6 +134,20 @@ public final class JepEngine implements Engine {
   }
 
   @Override
+  public Future<DirectResult> tokenizeAndForward(int lane, DirectCall call, long giveUpNanos) {
+    return inference
+        .get(lane)
+        .call(
+            bridge -> {
+              TokenizedTexts tokens = bridge.tokenize(call.texts());
+              ForwardCall batch = call.batch(tokens);
+              return new DirectResult(
+                  tokens, call.suits().test(batch) ? bridge.forward(batch) : null);
+            },
+            giveUpNanos);
+  }
+
+  @Override
   public Future<JsonObject> control(Control operation, JsonObject body) {
     InterpreterLane lane =
         switch (operation.place()) {

@@ -1,5 +1,8 @@
 package dev.ragbus.python;
 
+import java.util.List;
+import java.util.stream.IntStream;
+
 /**
  * Rows of tokens as Python hands them over in one array: the number of rows, four numbers a row
  * (text, length, boundary, total), then all ids one after another. Immutable by convention: the
@@ -50,5 +53,10 @@ public final class TokenizedTexts {
   public Engine.TokenRow row(int row, int dimensions, boolean finish) {
     return new Engine.TokenRow(
         data, offsets[row], length(row), data[3 + HEADER * row], dimensions, finish);
+  }
+
+  /** All rows as they are run. */
+  List<Engine.TokenRow> rowList(int dimensions, boolean finish) {
+    return IntStream.range(0, rows()).mapToObj(row -> row(row, dimensions, finish)).toList();
   }
 }

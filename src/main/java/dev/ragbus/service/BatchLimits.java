@@ -48,6 +48,23 @@ record BatchLimits(int maxTokens, int maxRows) {
     return taken;
   }
 
+  /**
+   * Whether rows of these padded lengths are as good a batch as {@link #next} would make of them.
+   */
+  boolean suit(int[] lengths) {
+    int longest = 0;
+    int sum = 0;
+    for (int length : lengths) {
+      longest = Math.max(longest, length);
+      sum += length;
+    }
+    long padded = (long) longest * lengths.length;
+    return lengths.length <= maxRows
+        && isCommon(lengths.length)
+        && (padded <= maxTokens || lengths.length == 1)
+        && padded - sum <= PASS_OVERHEAD_TOKENS;
+  }
+
   /** Engines make code for each shape they meet, so batches come in few sizes. */
   static boolean isCommon(int rows) {
     return rows <= 4 || rows <= 12 && rows % 2 == 0 || rows % 4 == 0;

@@ -7,6 +7,8 @@ import dev.ragbus.RagbusOptions;
 import dev.ragbus.Stats;
 import dev.ragbus.Usage;
 import dev.ragbus.python.Engine;
+import dev.ragbus.python.Engine.DirectCall;
+import dev.ragbus.python.Engine.DirectResult;
 import dev.ragbus.python.Engine.ForwardCall;
 import dev.ragbus.python.Engine.TokenRow;
 import dev.ragbus.python.Engine.TokenizeCall;
@@ -145,9 +147,63 @@ final class Batcher {
     jobsById.computeIfAbsent(job.requestId(), id -> new HashSet<>()).add(job);
     heldTexts += texts;
     heldTokens += tokens;
-    untokenized.add(job);
-    pumpTokenizer();
+    if (job.isSmall() && nothingWaits() && !idleLanes.isEmpty()) {
+      runDirectly(job, idleLanes.nextSetBit(0));
+    } else {
+      untokenized.add(job);
+      pumpTokenizer();
+    }
     return job.future();
+  }
+
+  private boolean nothingWaits() {
+    return untokenized.isEmpty() && tokenizeCalls == 0 && queues.isEmpty();
+  }
+
+  /** Gives a small job the idle lane that nobody else is waiting for. */
+  private void runDirectly(Job job, int lane) {
+    Job.Spec spec = job.spec();
+    BatchLimits limits = limits(spec.model());
+    DirectCall call =
+        new DirectCall(
+            spec.model().engineModel(),
+            job.nextCall(),
+            spec.dimensions(),
+            spec.finish(),
+            batch -> !job.isOver() && limits.suit(batch.paddedLengths()));
+    long startedNanos = nanoClock.getAsLong();
+    idleLanes.clear(lane);
+    job.started();
+    engine
+        .tokenizeAndForward(lane, call, giveUp(job.deadlineNanos()))
+        .onComplete(
+            result -> {
+              idleLanes.set(lane);
+              if (!job.isOver()) {
+                ranDirectly(job, result, startedNanos);
+              }
+              pumpLanes();
+            });
+  }
+
+  private void ranDirectly(Job job, AsyncResult<DirectResult> result, long startedNanos) {
+    int texts = job.spec().texts().size();
+    if (result.failed() || result.result().values() == null) {
+      tokenized(job, 0, texts, result.map(DirectResult::tokens));
+      return;
+    }
+    List<Row> batch = new ArrayList<>();
+    Job.RowMaker rows =
+        (of, text, tokens) -> {
+          Row row = makeRow(of, text, tokens);
+          batch.add(row);
+          return row;
+        };
+    if (tokenized(job, 0, texts, result.map(DirectResult::tokens), rows)) {
+      batch.forEach(job::started);
+      ran(batch, startedNanos);
+      deliver(batch, result.result().values());
+    }
   }
 
   private static long estimateTokens(Job.Spec spec) {
@@ -252,21 +308,29 @@ final class Batcher {
   }
 
   private void tokenized(Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens) {
+    if (tokenized(job, firstText, texts, tokens, this::enqueueRow)) {
+      completeIfDone(job);
+      pumpLanes();
+    }
+  }
+
+  /** Takes a job's tokens; returns whether it goes on. */
+  private boolean tokenized(
+      Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens, Job.RowMaker rows) {
     if (tokens.failed()) {
       settle(job, typed(tokens.cause()));
-      return;
+      return false;
     }
     try {
-      job.tokenized(tokens.result(), firstText, texts, this::makeRow);
+      job.tokenized(tokens.result(), firstText, texts, rows);
     } catch (RagbusException refused) {
       settle(job, refused);
-      return;
+      return false;
     }
     if (job.isTokenized()) {
       holdTrueTokens(job);
     }
-    completeIfDone(job);
-    pumpLanes();
+    return true;
   }
 
   private void holdTrueTokens(Job job) {
@@ -279,6 +343,11 @@ final class Batcher {
     Held held = jobs.get(job);
     Row row = new Row(job, text, tokens, held.nextTurn, rowNumber++);
     held.nextTurn += tokens.length();
+    return row;
+  }
+
+  private Row enqueueRow(Job job, int text, TokenRow tokens) {
+    Row row = makeRow(job, text, tokens);
     queues.computeIfAbsent(job.spec().model(), model -> new LengthQueue()).add(row);
     return row;
   }
@@ -325,10 +394,8 @@ final class Batcher {
     forward(lane, batch, latestDeadline(batch))
         .onComplete(
             result -> {
-              int width = batch.stream().mapToInt(Row::paddedLength).max().orElse(0);
-              counters = counters.ran(batch, width);
               if (result.succeeded()) {
-                measureRate(batch.size() * width, nanoClock.getAsLong() - startedNanos);
+                ran(batch, startedNanos);
                 deliver(batch, result.result());
                 laneIdle(lane);
               } else {
@@ -337,20 +404,11 @@ final class Batcher {
             });
   }
 
-  /** Runs rows of one model; a result is as long as it must be. */
+  /** Runs rows of one model. */
   private Future<float[]> forward(int lane, List<Row> rows, long deadlineNanos) {
     Engine.Model model = rows.get(0).job().spec().model().engineModel();
     ForwardCall call = new ForwardCall(model, rows.stream().map(Row::tokens).toList());
-    return engine
-        .forward(lane, call, giveUp(deadlineNanos))
-        .map(
-            values -> {
-              if (values.length != rows.size() * model.outputs()) {
-                throw RagbusException.of(
-                    Kind.RUNTIME, rows.size() + " rows came back as " + values.length + " numbers");
-              }
-              return values;
-            });
+    return engine.forward(lane, call, giveUp(deadlineNanos));
   }
 
   private void laneIdle(int lane) {
@@ -370,13 +428,24 @@ final class Batcher {
     return deadlineNanos + options.lanes().stuckTimeout().toNanos();
   }
 
-  private void measureRate(long tokens, long nanos) {
-    double rate = tokens * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
+  /** Counts a pass, and how fast it was. */
+  private void ran(List<Row> batch, long startedNanos) {
+    int width = batch.stream().mapToInt(Row::paddedLength).max().orElse(0);
+    counters = counters.ran(batch, width);
+    long nanos = Math.max(1, nanoClock.getAsLong() - startedNanos);
+    double rate = batch.size() * width * 1e9 / nanos * engine.inferenceLanes();
     tokensPerSecond += 0.1 * (rate - tokensPerSecond);
   }
 
   private void deliver(List<Row> batch, float[] values) {
-    int outputs = values.length / batch.size();
+    int outputs = batch.get(0).job().spec().model().engineModel().outputs();
+    if (values.length != batch.size() * outputs) {
+      RagbusException failure =
+          RagbusException.of(
+              Kind.RUNTIME, batch.size() + " rows came back as " + values.length + " numbers");
+      batch.forEach(row -> settle(row.job(), failure));
+      return;
+    }
     for (int i = 0; i < batch.size(); i++) {
       Row row = batch.get(i);
       Job job = row.job();

@@ -71,6 +71,10 @@ final class Job {
     }
   }
 
+  private static final int SMALL_TEXTS = 4;
+
+  private static final int SMALL_CHARS = 2_000;
+
   private final Spec spec;
   private final long deadlineNanos;
   private final String requestId;
@@ -82,7 +86,9 @@ final class Job {
   private int openRows;
   private int promptTokens;
   private boolean started;
-  private boolean over;
+
+  /** Also asked by the lane that a direct call runs on. */
+  private volatile boolean over;
 
   Job(Spec spec, long deadlineNanos, String requestId) {
     this.spec = spec;
@@ -119,6 +125,15 @@ final class Job {
   /** Whether texts are left that no call has tokenised yet. */
   boolean hasTexts() {
     return nextText < spec.texts.size();
+  }
+
+  /** Whether one call that is over soon takes all its texts. */
+  boolean isSmall() {
+    int texts = spec.texts.size();
+    return texts > 0
+        && texts <= SMALL_TEXTS
+        && !(spec.queryFirst && spec.maxTokens > 0)
+        && spec.texts.stream().mapToInt(String::length).sum() <= SMALL_CHARS;
   }
 
   /** The index of the next text to tokenise. */
@@ -195,6 +210,11 @@ final class Job {
   /** Rows, and texts that are no rows yet, that have not begun to run. */
   int notRun() {
     return waiting.size() + untokenized;
+  }
+
+  /** A lane begins with its texts. */
+  void started() {
+    started = true;
   }
 
   /** A row begins to run. */

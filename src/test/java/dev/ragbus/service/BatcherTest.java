@@ -319,19 +319,61 @@ class BatcherTest {
   @Test
   void theQueueIsBoundedInTokensToo() {
     lanes(1, new JsonObject().put("max_queue_tokens", 50));
+    submit("x");
     submit(TEN.repeat(4));
     assertThat(submit(TEN.repeat(4)).failure().kind()).isEqualTo(Kind.OVERLOADED);
+    engine.finish();
     engine.finish();
     assertThat(submit(TEN.repeat(4)).answers).isEmpty();
   }
 
   @Test
   void tokensHeldAreTheTrueOnesOnceTheyAreKnown() {
+    submit("x");
     engine.held.add(Held.TOKENIZE);
     submit(TEN.repeat(4));
-    assertThat(batcher.stats().tokens()).isEqualTo(12);
+    assertThat(batcher.stats().tokens()).isEqualTo(2 + 12);
     engine.finishTokenizing();
-    assertThat(batcher.stats().tokens()).isEqualTo(40);
+    assertThat(batcher.stats().tokens()).isEqualTo(2 + 40);
+  }
+
+  @Test
+  void aSmallRequestHasAnIdleLaneToItself() {
+    engine.held.add(Held.TOKENIZE);
+    Submitted job = submit("abc", "abd");
+    assertThat(engine.tokenizing).hasSize(1);
+    engine.finishTokenizing();
+    assertThat(texts(engine)).containsExactly(List.of("abc", "abd"));
+    engine.finish();
+    assertThat(job.succeeded()).isTrue();
+    assertThat(job.rows).hasSize(2);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aSmallRequestOfUnlikeLengthsIsBatchedLikeAnyOther() {
+    Submitted job = submit("a", TEN.repeat(6));
+    assertThat(texts(engine)).containsExactly(List.of("a"));
+    engine.finish();
+    engine.finish();
+    assertThat(job.succeeded()).isTrue();
+    assertThat(job.rows.get(1)).startsWith(60);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aSmallRequestThatIsCancelledWhileItIsTokenisedIsNotRun() {
+    engine.held.add(Held.TOKENIZE);
+    Submitted job = submit("id", 1_000, "abc");
+    batcher.cancel("id");
+    engine.finishTokenizing();
+    assertThat(job.failure().kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(engine.forwarded).isEmpty();
+    engine.held.remove(Held.TOKENIZE);
+    Submitted next = submit("next");
+    engine.finish();
+    assertThat(next.succeeded()).isTrue();
+    assertNothingIsHeld();
   }
 
   @Test

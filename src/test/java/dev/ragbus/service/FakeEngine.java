@@ -197,6 +197,19 @@ final class FakeEngine implements Engine {
     return promise.future();
   }
 
+  @Override
+  public Future<DirectResult> tokenizeAndForward(int lane, DirectCall call, long giveUpNanos) {
+    return tokenize(call.texts(), giveUpNanos)
+        .compose(
+            tokens -> {
+              ForwardCall batch = call.batch(tokens);
+              return call.suits().test(batch)
+                  ? forward(lane, batch, giveUpNanos)
+                      .map(values -> new DirectResult(tokens, values))
+                  : Future.succeededFuture(new DirectResult(tokens, null));
+            });
+  }
+
   /** Ends the oldest running batch with its results. */
   Running finish() {
     return finish(0);
