@@ -30,6 +30,7 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -210,6 +211,34 @@ class RagbusVerticleTest {
 
     assertThat(hostile.dot(0, 0)).isBetween(0.99, 1.01);
     assertThat(cosine(before, after)).isGreaterThan(0.99999);
+  }
+
+  /**
+   * Strings of random UTF-16 code units, among them every kind that jep or JSON could trip over.
+   */
+  @Test
+  @Tag("slow")
+  void thousandsOfHostileTextsHarmNobody() {
+    Random random = new Random(11);
+    float[] innocent = Await.result(ragbus.embed("an innocent text")).row(0);
+    for (int round = 0; round < 100; round++) {
+      List<String> texts = new ArrayList<>();
+      for (int i = 0; i < 100; i++) {
+        StringBuilder text = new StringBuilder();
+        for (int length = random.nextInt(40); length > 0; length--) {
+          char any = (char) random.nextInt(0x10000);
+          char nasty = "\u0000\ud83d\ude00\ufffe\ufeff\uffff\u2028".charAt(random.nextInt(7));
+          text.append(random.nextBoolean() ? any : nasty);
+        }
+        texts.add(text.toString());
+      }
+      texts.set(50, "an innocent text");
+
+      Embeddings vectors = Await.result(ragbus.embed(EmbedRequest.of(texts)));
+
+      assertThat(vectors.count()).isEqualTo(100);
+      assertThat(cosine(vectors.row(50), innocent)).isGreaterThan(0.999);
+    }
   }
 
   @Test
