@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ragbus import hosting, model, registry, sources, tokenization
 from ragbus.convert import to_json, to_py
@@ -23,6 +22,8 @@ from ragbus.errors import RagbusError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from ragbus.pooling import Floats, Ints
 
@@ -44,17 +45,22 @@ def call(op: str, body: NDArray[Any] | bytes | None = None) -> list[Any]:
     try:
         operation = _OPERATIONS.get(op)
         if operation is None:
-            raise RagbusError("INVALID", f"operation {op!r} is not one of {', '.join(_OPERATIONS)}")  # noqa: TRY301
+            raise RagbusError("INVALID", f"operation {op!r} is not one of {', '.join(_OPERATIONS)}")
         arguments = to_py(body)
         if not isinstance(arguments, dict):
-            raise RagbusError("INVALID", f"{op} takes a JSON object")  # noqa: TRY301
+            raise RagbusError("INVALID", f"{op} takes a JSON object")
         return [True, to_json(operation(**arguments))]
     except BaseException as error:  # noqa: BLE001
         return [False, describe(error)]
 
 
-def tokenize(  # noqa: PLR0913 - the seam's signature
-    handle: int, count: int, pair: bool, max_tokens: int, max_chunks: int, truncate_left: bool  # noqa: FBT001
+def tokenize(
+    handle: int,
+    count: int,
+    pair: bool,
+    max_tokens: int,
+    max_chunks: int,
+    truncate_left: bool,
 ) -> Ints | bytes:
     """Tokenise the texts in the bound buffers: `ints[:count]` are their UTF-8 lengths, `bytes` holds them back to back.
 
@@ -94,7 +100,7 @@ def forward(handle: int, rows: int, width: int) -> bytes | None:
         start, stop, outputs = _HEADER * rows, (_HEADER + width) * rows, engine.outputs
         ints, floats = _lane.ints, _lane.floats
         if stop > ints.size or rows * outputs > floats.size:
-            raise RagbusError("RUNTIME", f"the buffers are too small for {rows} x {width} ids or {rows} x {outputs} values")  # noqa: TRY301
+            raise RagbusError("RUNTIME", f"the buffers are too small for {rows} x {width} ids or {rows} x {outputs} values")
         table = ints[:start].reshape(rows, _HEADER)
         out = floats[: rows * outputs].reshape(rows, outputs)
         engine.finish(engine.forward(ints[start:stop].reshape(rows, width), table, out), table, out)
@@ -103,7 +109,7 @@ def forward(handle: int, rows: int, width: int) -> bytes | None:
     return None
 
 
-def _load(  # noqa: PLR0913 - the options of a model
+def _load(
     *,
     name: str,
     path: str,
@@ -118,9 +124,7 @@ def _load(  # noqa: PLR0913 - the options of a model
     prompts: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     started, before = time.monotonic_ns(), hosting.resident_bytes()
-    folder = model.read_folder(
-        Path(path), type, max_tokens=max_tokens, pooling=pooling, normalize=normalize, prompts=prompts
-    )
+    folder = model.read_folder(Path(path), type, max_tokens=max_tokens, pooling=pooling, normalize=normalize, prompts=prompts)
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
     runs = load_engine(engine, folder, tokens, EngineOptions(lanes=lanes, precision=precision, device=device))
     hosting.trim()
@@ -170,7 +174,10 @@ def _collect() -> dict[str, Any]:
     return {"collected": collected, "resident_bytes_before": before, "resident_bytes_after": hosting.resident_bytes()}
 
 
-def _ping() -> dict[str, Any]:
+def _ping(*, thread: str | None = None) -> dict[str, Any]:
+    """Answer; `thread` names this lane in the log, since Python does not know what Java calls its threads."""
+    if thread is not None:
+        threading.current_thread().name = thread
     return {"thread": threading.current_thread().name}
 
 

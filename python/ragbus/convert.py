@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ragbus.errors import RagbusError, safe, type_name
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 MAX_DEPTH = 32
 _NUMERIC_KINDS = "biuf"
@@ -44,7 +46,7 @@ def _convert(value: object, path: tuple[int, ...]) -> Json:
             if isinstance(value, Mapping):
                 return {_key(key): _convert(item, inner) for key, item in value.items()}
             return [_convert(item, inner) for item in members(value)]
-    raise TypeError(f"{type_name(value)} has no JSON form")
+    return _no_form(value)
 
 
 def _key(key: object) -> str:
@@ -55,6 +57,10 @@ def _key(key: object) -> str:
             return json.dumps(scalar)
         case _:
             raise TypeError(f"{type_name(key)} cannot be a key of a JSON object")
+
+
+def _no_form(value: Any) -> Json:
+    raise TypeError(f"{type_name(value)} has no JSON form")
 
 
 def _members_of_set(value: Any) -> Iterable[Any]:
@@ -75,10 +81,11 @@ def _members_of_array(array: Any) -> Iterable[Any]:
 _SCALARS: tuple[tuple[Any, Callable[[Any], Json]], ...] = (
     (str, lambda value: safe(str.__str__(value))),
     (np.bool_, bool),
+    (np.timedelta64, _no_form),  # a subclass of np.integer
     ((int, np.integer), int),
     ((float, np.floating), float),
     (np.datetime64, str),
-    ((datetime.date, datetime.time), lambda value: value.isoformat()),
+    ((dt.date, dt.time), lambda value: value.isoformat()),
 )
 _CONTAINERS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     (Mapping, iter),

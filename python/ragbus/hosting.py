@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
+import importlib
 import logging
 import os
 import sys
@@ -31,7 +31,6 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "OPENVINO_TELEMETRY": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
 _PACKAGES = ("numpy", "openvino", "tokenizers", "jep")
@@ -71,6 +70,8 @@ def start(
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of those of our packages that are installed, importing none."""
+    import importlib.metadata  # noqa: PLC0415 - slow
+
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in _PACKAGES:
         try:
@@ -88,10 +89,13 @@ def _guard() -> None:
     sys.setrecursionlimit = _bounded_recursion(sys.setrecursionlimit)
     faulthandler.enable = _no_faulthandler
     multiprocessing.set_start_method("spawn", force=True)  # a forked JVM has the locks of threads it lacks
-    for name in ("jep", "_jep"):
+    for name in ("_jep", "jep"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:  # outside a JVM
+            continue
         for door in _JAVA_DOORS:
-            if hasattr(sys.modules.get(name), door):
-                delattr(sys.modules[name], door)
+            vars(module).pop(door, None)
 
 
 def _bounded_recursion(set_limit: Callable[[int], None]) -> Callable[[int], None]:

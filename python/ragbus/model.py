@@ -174,7 +174,7 @@ def _pooling(folder: Path, modules: Mapping[str, str], asked: str | None) -> str
     name = _POOLING_ALIASES.get(str(name or "mean"), str(name or "mean"))
     if name not in POOLINGS:
         raise RagbusError("INVALID", f"pooling {name!r} is not one of {', '.join(POOLINGS)}")
-    return name
+    return str(name)
 
 
 def _max_tokens(folder: Path, config: Mapping[str, Any], bert: Mapping[str, Any], asked: int | None) -> int:

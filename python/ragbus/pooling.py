@@ -24,28 +24,36 @@ _TINY = np.float32(1e-12)  # torch.nn.functional.normalize's eps
 
 
 def _weighted_sum(hidden: Floats, weights: Floats) -> Floats:
-    return np.matmul(weights[:, None, :], hidden)[:, 0, :]
+    summed: Floats = np.matmul(weights[:, None, :], hidden)[:, 0, :]
+    return summed
 
 
 def _inside(hidden: Floats, lengths: Ints) -> NDArray[np.bool_]:
     return np.arange(hidden.shape[1]) < lengths[:, None]
 
 
+def _counts(lengths: Ints) -> Floats:
+    return np.maximum(lengths, 1).astype(np.float32)[:, None]
+
+
 def _mean(hidden: Floats, lengths: Ints) -> Floats:
-    return _weighted_sum(hidden, _inside(hidden, lengths) / np.maximum(lengths, 1)[:, None].astype(np.float32))
+    return _weighted_sum(hidden, _inside(hidden, lengths).astype(np.float32) / _counts(lengths))
 
 
 def _mean_sqrt_len(hidden: Floats, lengths: Ints) -> Floats:
-    return _weighted_sum(hidden, _inside(hidden, lengths) / np.sqrt(np.maximum(lengths, 1)[:, None].astype(np.float32)))
+    root: Floats = np.sqrt(_counts(lengths))
+    return _weighted_sum(hidden, _inside(hidden, lengths).astype(np.float32) / root)
 
 
 def _weighted_mean(hidden: Floats, lengths: Ints) -> Floats:
-    positions = np.arange(1, hidden.shape[1] + 1, dtype=np.float32) * _inside(hidden, lengths)
-    return _weighted_sum(hidden, positions / np.maximum(positions.sum(axis=1, keepdims=True), _TINY))
+    positions: Floats = np.arange(1, hidden.shape[1] + 1, dtype=np.float32) * _inside(hidden, lengths).astype(np.float32)
+    total: Floats = np.maximum(positions.sum(axis=1, keepdims=True), _TINY)
+    return _weighted_sum(hidden, positions / total)
 
 
 def _max(hidden: Floats, lengths: Ints) -> Floats:
-    return np.max(hidden, axis=1, where=_inside(hidden, lengths)[:, :, None], initial=-np.inf)
+    largest: Floats = np.max(hidden, axis=1, where=_inside(hidden, lengths)[:, :, None], initial=-np.inf)
+    return largest
 
 
 def _cls(hidden: Floats, lengths: Ints) -> Floats:  # noqa: ARG001 - one signature for all

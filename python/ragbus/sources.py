@@ -24,8 +24,15 @@ _TRUE = frozenset({"1", "on", "true", "yes"})
 _SOURCES = ("auto", "packaged", "local", "hub")
 
 # All that a model needs besides its weights. Nothing that holds code or pickles is ever fetched.
-_HUB_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json", "modules.json", "config_sentence_transformers.json")
-_HUB_FILES += ("sentence_bert_config.json", "[0-9]_*/config.json")
+_HUB_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "[0-9]_*/config.json",
+)
 
 
 class _PassedOverError(Exception):
@@ -51,7 +58,7 @@ class Wanted:
         return name
 
 
-def locate(  # noqa: PLR0913 - the operation's fields
+def locate(
     *,
     name: str,
     revision: str | None = None,

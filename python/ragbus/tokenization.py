@@ -7,7 +7,7 @@ what differs from call to call. Special tokens are those that the file's post-pr
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,26 +77,32 @@ class TextTokenizer:
     pad_id: int
     single: Template
     pair: Template
-    vocab_size: int = field(default=0)
+    vocab_size: int
 
 
 def load(path: Path, *, pad_id: int | None = None, lowercase: bool = False) -> TextTokenizer:
-    """Read a tokenizer.json; `pad_id` where the file names no padding, `lowercase` puts a lower-casing step first.
-
-    Raises RUNTIME, naming the file, if it cannot be read.
-    """
-    from tokenizers import Tokenizer, normalizers  # noqa: PLC0415 - heavy
+    """Read a tokenizer.json and make it `ready`. Raises RUNTIME, naming the file, if it cannot be read."""
+    from tokenizers import Tokenizer  # noqa: PLC0415 - heavy
 
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        return ready(Tokenizer.from_file(str(path)), pad_id=pad_id, lowercase=lowercase)
     except Exception as error:
         raise RagbusError("RUNTIME", f"cannot read the tokenizer {path}: {error}") from error
+
+
+def ready(tokenizer: Tokenizer, *, pad_id: int | None = None, lowercase: bool = False) -> TextTokenizer:
+    """Switch a tokenizer's own truncation and padding off and read its special tokens.
+
+    `pad_id` is taken where the tokenizer names no padding itself; `lowercase` puts a lower-casing step first.
+    """
+    from tokenizers import normalizers  # noqa: PLC0415 - heavy
+
     padding = tokenizer.padding
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if lowercase:
         own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
-        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])  # type: ignore[assignment]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     named = (tokenizer.token_to_id(token) for token in _PAD_TOKENS)
     known = next((token for token in named if token is not None), 0)
     return TextTokenizer(
@@ -113,7 +119,9 @@ def _template(sample: Encoding) -> Template:
     groups = [(key, list(group)) for key, group in itertools.groupby(range(len(sample.ids)), lambda at: sample.sequence_ids[at])]
     first = next(at for at, (key, _) in enumerate(groups) if key == 0)
     last = max(at for at, (key, _) in enumerate(groups) if key is not None)
-    specials = [[at for key, group in part if key is None for at in group] for part in (groups[:first], groups[first:last], groups[last:])]
+    specials = [
+        [at for key, group in part if key is None for at in group] for part in (groups[:first], groups[first:last], groups[last:])
+    ]
     prefix, middle, suffix = (tuple(sample.ids[at] for at in part) for part in specials)
     types = sample.type_ids
     return Template(prefix, middle, suffix, typed=any(types), zeros=sum(types[at] == 0 for at in specials[1]))

@@ -31,6 +31,11 @@ PRECISIONS = ("auto", "f32", "bf16")
 _EMBEDDING_OUTPUTS = ("token_embeddings", "last_hidden_state")
 _SCORE_OUTPUTS = ("logits",)
 
+# Kernels that a stream keeps for shapes to come, some 14 a shape. Measured with all-MiniLM-L6-v2 on two lanes and 800 batches of
+# random shapes up to 512 tokens: at 1,024 (OpenVINO itself keeps 5,000) the process grew by 600 MB and went on; at 256 it stopped
+# at 250 MB, for 6 % more processor time.
+_CACHED_KERNELS = 256
+
 
 @functools.cache
 def _core() -> ov.Core:
@@ -147,7 +152,9 @@ def _precision(asked: str, device: str) -> str:
 def _settings(device: str, precision: str, lanes: int) -> dict[str, Any]:
     """One stream and one compute thread a lane: measured 15-25 % over one lane with all threads."""
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": lanes}
-    return settings | ({"INFERENCE_NUM_THREADS": lanes} if device == "CPU" else {})
+    if device == "CPU":
+        settings |= {"INFERENCE_NUM_THREADS": lanes, "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_KERNELS}
+    return settings
 
 
 def _try_out(engine: OpenVinoEngine) -> None:

@@ -1,6 +1,7 @@
 package dev.ragbus;
 
 import java.util.List;
+import java.util.Objects;
 
 /**
  * Token ids to be turned back into texts. Immutable; checked when made.
@@ -18,7 +19,7 @@ public record DecodeRequest(List<List<Integer>> ids, String model, Boolean skipS
       throw RagbusException.invalid("ids is required");
     }
     for (int i = 0; i < ids.size(); i++) {
-      if (ids.get(i) == null || ids.get(i).contains(null)) {
+      if (ids.get(i) == null || ids.get(i).stream().anyMatch(Objects::isNull)) {
         throw RagbusException.invalid("ids[" + i + "] must be a list of integers without null");
       }
     }

@@ -1,6 +1,7 @@
 package dev.ragbus;
 
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * Texts to be turned into vectors. Immutable; checked when made.
@@ -59,99 +60,92 @@ public record EmbedRequest(
 
   /** The same for another model; null for the default one. */
   public EmbedRequest withModel(String model) {
-    return new EmbedRequest(
-        texts,
-        model,
-        normalize,
-        dimensions,
-        embeddingType,
-        prompt,
-        promptName,
-        truncate,
-        truncationDirection);
+    return with(draft -> draft.model = model);
   }
 
   /** The same with or without scaling to length 1. */
   public EmbedRequest withNormalize(boolean normalize) {
-    return new EmbedRequest(
-        texts,
-        model,
-        normalize,
-        dimensions,
-        embeddingType,
-        prompt,
-        promptName,
-        truncate,
-        truncationDirection);
+    return with(draft -> draft.normalize = normalize);
   }
 
   /** The same, keeping only so many leading dimensions; null for all. */
   public EmbedRequest withDimensions(Integer dimensions) {
-    return new EmbedRequest(
-        texts,
-        model,
-        normalize,
-        dimensions,
-        embeddingType,
-        prompt,
-        promptName,
-        truncate,
-        truncationDirection);
+    return with(draft -> draft.dimensions = dimensions);
   }
 
   /** The same with vectors in other numbers. */
   public EmbedRequest withEmbeddingType(EmbeddingType embeddingType) {
-    return new EmbedRequest(
-        texts,
-        model,
-        normalize,
-        dimensions,
-        embeddingType,
-        prompt,
-        promptName,
-        truncate,
-        truncationDirection);
+    return with(draft -> draft.embeddingType = embeddingType);
   }
 
-  /** The same with this put in front of every text. */
+  /** The same with this put in front of every text; replaces a prompt's name. */
   public EmbedRequest withPrompt(String prompt) {
-    return new EmbedRequest(
-        texts,
-        model,
-        normalize,
-        dimensions,
-        embeddingType,
-        prompt,
-        null,
-        truncate,
-        truncationDirection);
+    return with(
+        draft -> {
+          draft.prompt = prompt;
+          draft.promptName = null;
+        });
   }
 
-  /** The same with one of the model's own prompts. */
+  /** The same with one of the model's own prompts; replaces a prompt. */
   public EmbedRequest withPromptName(String promptName) {
-    return new EmbedRequest(
-        texts,
-        model,
-        normalize,
-        dimensions,
-        embeddingType,
-        null,
-        promptName,
-        truncate,
-        truncationDirection);
+    return with(
+        draft -> {
+          draft.promptName = promptName;
+          draft.prompt = null;
+        });
   }
 
   /** The same, with texts that are too long cut at one end, or refused. */
   public EmbedRequest withTruncation(boolean truncate, TruncationDirection direction) {
-    return new EmbedRequest(
-        texts,
-        model,
-        normalize,
-        dimensions,
-        embeddingType,
-        prompt,
-        promptName,
-        truncate,
-        direction);
+    return with(
+        draft -> {
+          draft.truncate = truncate;
+          draft.truncationDirection = direction;
+        });
+  }
+
+  private EmbedRequest with(Consumer<Draft> change) {
+    Draft draft = new Draft(this);
+    change.accept(draft);
+    return draft.made();
+  }
+
+  /** The components of a changed copy while it is being made. */
+  private static final class Draft {
+    private List<String> texts;
+    private String model;
+    private Boolean normalize;
+    private Integer dimensions;
+    private EmbeddingType embeddingType;
+    private String prompt;
+    private String promptName;
+    private Boolean truncate;
+    private TruncationDirection truncationDirection;
+
+    Draft(EmbedRequest from) {
+      texts = from.texts;
+      model = from.model;
+      normalize = from.normalize;
+      dimensions = from.dimensions;
+      embeddingType = from.embeddingType;
+      prompt = from.prompt;
+      promptName = from.promptName;
+      truncate = from.truncate;
+      truncationDirection = from.truncationDirection;
+    }
+
+    EmbedRequest made() {
+      return new EmbedRequest(
+          texts,
+          model,
+          normalize,
+          dimensions,
+          embeddingType,
+          prompt,
+          promptName,
+          truncate,
+          truncationDirection);
+    }
   }
 }

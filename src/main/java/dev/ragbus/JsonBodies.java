@@ -2,6 +2,7 @@ package dev.ragbus;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.exc.InputCoercionException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.MapperFeature;
@@ -116,6 +117,9 @@ public final class JsonBodies {
       return RagbusException.invalid(path(mismatch.getPath()) + " must be " + describe(target));
     }
     if (problem instanceof JsonMappingException mapping && !mapping.getPath().isEmpty()) {
+      if (mapping.getCause() instanceof InputCoercionException) {
+        return RagbusException.invalid(path(mapping.getPath()) + " must be an integer in range");
+      }
       return RagbusException.invalid(path(mapping.getPath()) + " cannot be read");
     }
     return RagbusException.invalid("the body is not well-formed JSON");

@@ -2,6 +2,7 @@ package dev.ragbus;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /**
  * A model to load, and how. Immutable; checked when made. All but {@code modelName} may be left to
@@ -78,42 +79,19 @@ public record ModelSpec(
         null);
   }
 
+  /** The same under another name. */
+  public ModelSpec withModelName(String modelName) {
+    return with(draft -> draft.modelName = modelName);
+  }
+
   /** The same, loaded again even where it is loaded. */
   public ModelSpec withForceReload(boolean forceReload) {
-    return new ModelSpec(
-        modelName,
-        modelType,
-        forceReload,
-        source,
-        path,
-        revision,
-        engine,
-        precision,
-        device,
-        maxTokens,
-        pooling,
-        normalize,
-        prompts,
-        pinned);
+    return with(draft -> draft.forceReload = forceReload);
   }
 
   /** The same with another precision. */
   public ModelSpec withPrecision(String precision) {
-    return new ModelSpec(
-        modelName,
-        modelType,
-        forceReload,
-        source,
-        path,
-        revision,
-        engine,
-        precision,
-        device,
-        maxTokens,
-        pooling,
-        normalize,
-        prompts,
-        pinned);
+    return with(draft -> draft.precision = precision);
   }
 
   /** The key it is cached under: {@code type:name}. */
@@ -124,5 +102,64 @@ public record ModelSpec(
   /** Whether another spec asks for the same model loaded in the same way. */
   public boolean sameOptions(ModelSpec other) {
     return withForceReload(false).equals(other.withForceReload(false));
+  }
+
+  private ModelSpec with(Consumer<Draft> change) {
+    Draft draft = new Draft(this);
+    change.accept(draft);
+    return draft.made();
+  }
+
+  /** The components of a changed copy while it is being made. */
+  private static final class Draft {
+    private String modelName;
+    private ModelType modelType;
+    private Boolean forceReload;
+    private Source source;
+    private String path;
+    private String revision;
+    private String engine;
+    private String precision;
+    private String device;
+    private Integer maxTokens;
+    private String pooling;
+    private Boolean normalize;
+    private Map<String, String> prompts;
+    private Boolean pinned;
+
+    Draft(ModelSpec from) {
+      modelName = from.modelName;
+      modelType = from.modelType;
+      forceReload = from.forceReload;
+      source = from.source;
+      path = from.path;
+      revision = from.revision;
+      engine = from.engine;
+      precision = from.precision;
+      device = from.device;
+      maxTokens = from.maxTokens;
+      pooling = from.pooling;
+      normalize = from.normalize;
+      prompts = from.prompts;
+      pinned = from.pinned;
+    }
+
+    ModelSpec made() {
+      return new ModelSpec(
+          modelName,
+          modelType,
+          forceReload,
+          source,
+          path,
+          revision,
+          engine,
+          precision,
+          device,
+          maxTokens,
+          pooling,
+          normalize,
+          prompts,
+          pinned);
+    }
   }
 }

@@ -1,6 +1,7 @@
 package dev.ragbus;
 
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * A query and the texts to rank by how well they answer it. Immutable; checked when made.
@@ -64,93 +65,88 @@ public record RerankRequest(
 
   /** The same for another model; null for the default one. */
   public RerankRequest withModel(String model) {
-    return new RerankRequest(
-        query,
-        texts,
-        model,
-        topN,
-        returnTexts,
-        rawScores,
-        maxTokensPerDoc,
-        maxChunksPerDoc,
-        truncate,
-        truncationDirection);
+    return with(draft -> draft.model = model);
   }
 
   /** The same, returning only so many of the best; null for all. */
   public RerankRequest withTopN(Integer topN) {
-    return new RerankRequest(
-        query,
-        texts,
-        model,
-        topN,
-        returnTexts,
-        rawScores,
-        maxTokensPerDoc,
-        maxChunksPerDoc,
-        truncate,
-        truncationDirection);
+    return with(draft -> draft.topN = topN);
   }
 
   /** The same, with or without the texts in the ranking. */
   public RerankRequest withReturnTexts(boolean returnTexts) {
-    return new RerankRequest(
-        query,
-        texts,
-        model,
-        topN,
-        returnTexts,
-        rawScores,
-        maxTokensPerDoc,
-        maxChunksPerDoc,
-        truncate,
-        truncationDirection);
+    return with(draft -> draft.returnTexts = returnTexts);
   }
 
   /** The same, with the model's logits or with scores from its activation. */
   public RerankRequest withRawScores(boolean rawScores) {
-    return new RerankRequest(
-        query,
-        texts,
-        model,
-        topN,
-        returnTexts,
-        rawScores,
-        maxTokensPerDoc,
-        maxChunksPerDoc,
-        truncate,
-        truncationDirection);
+    return with(draft -> draft.rawScores = rawScores);
   }
 
   /**
    * The same, reading so many tokens of a text in so many windows; null tokens for all that fit.
    */
   public RerankRequest withLongTexts(Integer maxTokensPerDoc, int maxChunksPerDoc) {
-    return new RerankRequest(
-        query,
-        texts,
-        model,
-        topN,
-        returnTexts,
-        rawScores,
-        maxTokensPerDoc,
-        maxChunksPerDoc,
-        truncate,
-        truncationDirection);
+    return with(
+        draft -> {
+          draft.maxTokensPerDoc = maxTokensPerDoc;
+          draft.maxChunksPerDoc = maxChunksPerDoc;
+        });
   }
 
   /** The same, with texts that are too long cut at one end, or refused. */
   public RerankRequest withTruncation(boolean truncate, TruncationDirection direction) {
-    return new RerankRequest(
-        query,
-        texts,
-        model,
-        topN,
-        returnTexts,
-        rawScores,
-        maxTokensPerDoc,
-        maxChunksPerDoc,
-        truncate,
-        direction);
+    return with(
+        draft -> {
+          draft.truncate = truncate;
+          draft.truncationDirection = direction;
+        });
+  }
+
+  private RerankRequest with(Consumer<Draft> change) {
+    Draft draft = new Draft(this);
+    change.accept(draft);
+    return draft.made();
+  }
+
+  /** The components of a changed copy while it is being made. */
+  private static final class Draft {
+    private String query;
+    private List<String> texts;
+    private String model;
+    private Integer topN;
+    private Boolean returnTexts;
+    private Boolean rawScores;
+    private Integer maxTokensPerDoc;
+    private Integer maxChunksPerDoc;
+    private Boolean truncate;
+    private TruncationDirection truncationDirection;
+
+    Draft(RerankRequest from) {
+      query = from.query;
+      texts = from.texts;
+      model = from.model;
+      topN = from.topN;
+      returnTexts = from.returnTexts;
+      rawScores = from.rawScores;
+      maxTokensPerDoc = from.maxTokensPerDoc;
+      maxChunksPerDoc = from.maxChunksPerDoc;
+      truncate = from.truncate;
+      truncationDirection = from.truncationDirection;
+    }
+
+    RerankRequest made() {
+      return new RerankRequest(
+          query,
+          texts,
+          model,
+          topN,
+          returnTexts,
+          rawScores,
+          maxTokensPerDoc,
+          maxChunksPerDoc,
+          truncate,
+          truncationDirection);
+    }
   }
 }

@@ -34,13 +34,14 @@ public record Stats(
   /**
    * The inference queue.
    *
-   * @param items rows waiting
-   * @param tokens tokens waiting
+   * @param items texts of the requests under way
+   * @param tokens their tokens, estimated until they are known
    * @param batches batches run
    * @param rows rows run
    * @param realTokens tokens run, without padding
    * @param paddedTokens tokens run, with padding
-   * @param dropped rows that were dropped before they ran, their request being over
+   * @param dropped rows, and texts that were no rows yet, dropped before they ran, their request
+   *     being over
    */
   public record Queue(
       int items,

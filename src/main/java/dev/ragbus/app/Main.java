@@ -13,12 +13,16 @@ import io.vertx.config.ConfigStoreOptions;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
+import io.vertx.core.VertxException;
 import io.vertx.core.VertxOptions;
 import io.vertx.core.json.JsonObject;
 import io.vertx.micrometer.Label;
 import io.vertx.micrometer.MicrometerMetricsOptions;
 import io.vertx.micrometer.VertxPrometheusOptions;
+import java.io.IOException;
 import java.io.PrintStream;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.Proxy;
 import java.nio.file.Files;
@@ -43,6 +47,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * than {@code lanes.drain_timeout}, and exits with 0; a second signal ends it at once.
  */
 public final class Main {
+  private static final Logger LOGGER = System.getLogger(Main.class.getName());
   private static final String SERVICE = "dev.ragbus.service.RagbusVerticle";
   private static final String DEFAULT_FILE = "conf/ragbus.toml";
 
@@ -162,10 +167,21 @@ public final class Main {
       message = typed.detail();
     } else if (failure instanceof ClassNotFoundException) {
       message = failure.getMessage() + " is not on the class path";
+    } else if (!expected(failure)) {
+      LOGGER.log(Level.ERROR, "this should not happen", failure);
+      message = failure.toString();
     }
     return message == null || message.isBlank()
         ? failure.getClass().getSimpleName()
         : message.strip().replaceAll("\\s*\\R\\s*", " ");
+  }
+
+  /** Whether it was thrown with a message for people; of the others the stack trace is logged. */
+  private static boolean expected(Throwable failure) {
+    return failure instanceof IllegalArgumentException
+        || failure instanceof IllegalStateException
+        || failure instanceof VertxException
+        || failure instanceof IOException;
   }
 
   /** Stops HTTP, then the service, then Vert.x; blocks the calling thread, for a bounded time. */
@@ -192,8 +208,7 @@ public final class Main {
           .toCompletableFuture()
           .get(patience.toMillis(), TimeUnit.MILLISECONDS);
     } catch (ExecutionException | TimeoutException e) {
-      System.getLogger(Main.class.getName())
-          .log(System.Logger.Level.WARNING, "not stopped in order: " + e);
+      LOGGER.log(Level.WARNING, "not stopped in order: " + e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
@@ -238,8 +253,7 @@ public final class Main {
           .getMethod("handle", signal, handler)
           .invoke(null, signal.getConstructor(String.class).newInstance(name), proxy);
     } catch (ReflectiveOperationException e) {
-      System.getLogger(Main.class.getName())
-          .log(System.Logger.Level.DEBUG, "SIG" + name + " is left to the JVM", e);
+      LOGGER.log(Level.DEBUG, "SIG" + name + " is left to the JVM", e);
     }
   }
 }

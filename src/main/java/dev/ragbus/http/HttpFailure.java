@@ -19,22 +19,19 @@ record HttpFailure(int status, String code, String message, String field, long r
   private static final Pattern FIELD =
       Pattern.compile("^([a-z][a-z0-9_]*(?:[.\\[]\\S*)?) (?:is|must|cannot|and|has)\\b");
 
-  private static final Pattern TEXTS = Pattern.compile("^texts\\b");
-
   static HttpFailure of(int status, String code, String message) {
     return new HttpFailure(status, code, message, null, 0);
   }
 
-  /** A failure of the facade, its {@code texts} called as the dialect calls them. */
-  static HttpFailure of(RagbusException failure, String textsField) {
-    String message = TEXTS.matcher(failure.detail()).replaceFirst(textsField);
-    Matcher field = FIELD.matcher(message);
+  /** A failure of the facade or of reading the request. */
+  static HttpFailure of(RagbusException failure) {
+    Matcher field = FIELD.matcher(failure.detail());
     boolean comeBack = failure.code() == 429 || failure.code() == 503;
     long seconds = (failure.retryAfterMillis() + 999) / 1000;
     return new HttpFailure(
         failure.code(),
         failure.kind().name().toLowerCase(Locale.ROOT),
-        message,
+        failure.detail(),
         failure.code() == 400 && field.find() ? field.group(1) : null,
         comeBack ? Math.max(1, seconds) : 0);
   }

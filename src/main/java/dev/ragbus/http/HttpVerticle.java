@@ -70,6 +70,7 @@ public final class HttpVerticle extends VerticleBase {
   private static final int ID_PREFIX_CHARS = 27;
 
   private static final Pattern BROKEN_ESCAPE = Pattern.compile("%(?![0-9a-fA-F]{2})");
+  private static final Pattern TEXTS = Pattern.compile("^texts\\b");
   private static final CharSequence REQUEST_ID = HttpHeaders.createOptimized("X-Request-Id");
   private static final List<String> TIMEOUT_HEADERS =
       List.of("X-Timeout-Ms", Addresses.TIMEOUT_HEADER);
@@ -135,10 +136,10 @@ public final class HttpVerticle extends VerticleBase {
     return server.actualPort();
   }
 
-  /** The router would log a stack trace for a path that cannot be decoded. */
+  /** The router would answer these with a 500, and a stack trace in the log. */
   private Handler<HttpServerRequest> wellFormed(Router router) {
     return request -> {
-      if (BROKEN_ESCAPE.matcher(request.uri()).find()) {
+      if (request.authority() == null || BROKEN_ESCAPE.matcher(request.uri()).find()) {
         refuseMalformed(request);
       } else {
         router.handle(request);
@@ -192,7 +193,7 @@ public final class HttpVerticle extends VerticleBase {
     HttpServerRequest request = ctx.request();
     name(request);
     HostAndPort authority = request.authority();
-    if (authority == null || !Loopback.is(authority.host())) {
+    if (!Loopback.is(authority.host())) {
       throw RagbusException.of(Kind.FORBIDDEN, "the Host header is not a loopback name");
     }
     String origin = request.getHeader(HttpHeaders.ORIGIN);
@@ -232,11 +233,33 @@ public final class HttpVerticle extends VerticleBase {
               }
             });
     body(ctx, operation.bodyType())
-        .compose(
-            body ->
-                operation.answer().to(new Operation.Call<>(caller, id, ctx.pathParam("*"), body)))
+        .map(body -> new Operation.Call<>(caller, id, ctx.pathParam("*"), body))
+        .compose(call -> ask(ctx, operation, call))
         .compose(reply -> bytes(reply).onSuccess(bytes -> send(ctx, reply.status(), bytes)))
         .onFailure(ctx::fail);
+  }
+
+  private static <B extends Record> Future<Reply> ask(
+      RoutingContext ctx, Operation<B> operation, Operation.Call<B> call) {
+    if (ctx.response().closed()) {
+      return Future.failedFuture(RagbusException.of(Kind.CANCELLED, "the client has gone"));
+    }
+    return operation.answer().to(call).recover(failure -> named(ctx, failure));
+  }
+
+  /** The facade's failure, beginning with the dialect's word where it begins with the facade's. */
+  private static Future<Reply> named(RoutingContext ctx, Throwable failure) {
+    if (!(failure instanceof RagbusException typed) || !TEXTS.matcher(typed.detail()).find()) {
+      return Future.failedFuture(failure);
+    }
+    String field = ctx.<Dialect>get(DIALECT).textsField();
+    return Future.failedFuture(
+        RagbusException.of(
+            typed.kind(),
+            TEXTS.matcher(typed.detail()).replaceFirst(field),
+            typed.retryable(),
+            typed.retryAfterMillis(),
+            typed.pythonType()));
   }
 
   private static String travelId(HttpServerRequest request) {
@@ -315,7 +338,7 @@ public final class HttpVerticle extends VerticleBase {
   private void fail(RoutingContext ctx) {
     HttpServerResponse response = ctx.response();
     Dialect dialect = ctx.get(DIALECT, openAi);
-    HttpFailure failure = failure(ctx, dialect);
+    HttpFailure failure = failure(ctx);
     if (response.closed() || response.ended()) {
       return;
     }
@@ -329,10 +352,10 @@ public final class HttpVerticle extends VerticleBase {
     send(ctx, failure.status(), Reply.bytes(dialect.error(failure)));
   }
 
-  private static HttpFailure failure(RoutingContext ctx, Dialect dialect) {
+  private static HttpFailure failure(RoutingContext ctx) {
     Throwable cause = ctx.failure();
     if (cause instanceof RagbusException typed) {
-      return HttpFailure.of(typed, dialect.textsField());
+      return HttpFailure.of(typed);
     }
     if (cause instanceof HttpException known) {
       return HttpFailure.of(known.getStatusCode());

@@ -143,9 +143,10 @@ final class Bridge implements AutoCloseable {
   /** Runs a batch; returns {@code [rows, outputs]}. */
   float[] forward(ForwardCall call) {
     List<TokenRow> rows = call.rows();
+    Engine.Model model = call.model();
     int width = call.width();
     ensureInts(rows.size() * (ROW_HEADER + width));
-    ensureFloats(rows.size() * call.outputs());
+    ensureFloats(rows.size() * model.outputs());
     ints.clear();
     for (TokenRow row : rows) {
       ints.put(row.length()).put(row.boundary()).put(row.dimensions()).put(row.finish() ? 1 : 0);
@@ -153,14 +154,14 @@ final class Bridge implements AutoCloseable {
     for (TokenRow row : rows) {
       ints.put(row.ids(), row.offset(), row.length());
       for (int i = row.length(); i < width; i++) {
-        ints.put(call.padId());
+        ints.put(model.padId());
       }
     }
-    Object answer = interpreter.invoke("forward", call.handle(), rows.size(), width);
+    Object answer = interpreter.invoke("forward", model.handle(), rows.size(), width);
     if (answer instanceof byte[] json) {
       throw failure(json);
     }
-    float[] values = new float[rows.size() * call.outputs()];
+    float[] values = new float[rows.size() * model.outputs()];
     floats.get(0, values);
     return values;
   }

@@ -4,6 +4,7 @@ import dev.ragbus.Stats;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
 import java.util.List;
+import java.util.Map;
 
 /**
  * What runs models: lanes that each do one thing at a time, and the operations on them.
@@ -82,9 +83,20 @@ public interface Engine {
       String precision,
       long memoryBytes,
       long loadMillis,
-      java.util.Map<String, String> prompts,
+      Map<String, String> prompts,
       String defaultPromptName,
-      boolean normalize) {}
+      boolean normalize) {
+    /**
+     * Engines make code for each shape they meet, which takes time and memory, so widths come in
+     * steps; {@code docs/performance.md} says what that was measured to be worth.
+     */
+    private static final int WIDTH_STEP = 8;
+
+    /** The width of a batch whose longest row has so many tokens. */
+    public int paddedLength(int length) {
+      return Math.min(maxTokens, (length + WIDTH_STEP - 1) / WIDTH_STEP * WIDTH_STEP);
+    }
+  }
 
   /**
    * Texts to tokenise; at most a few dozen, since a call cannot be interrupted.
@@ -108,19 +120,17 @@ public interface Engine {
   /**
    * A batch to run, as rows of tokens.
    *
-   * @param handle the model
-   * @param padId the id that fills rows up
-   * @param outputs the numbers a row makes
-   * @param rows the rows, of one model
+   * @param model the model
+   * @param rows the rows
    */
-  record ForwardCall(int handle, int padId, int outputs, List<TokenRow> rows) {
-    /** Tokens of the longest row. */
+  record ForwardCall(Model model, List<TokenRow> rows) {
+    /** Tokens that each row is filled up to. */
     int width() {
-      int width = 0;
+      int longest = 0;
       for (TokenRow row : rows) {
-        width = Math.max(width, row.length());
+        longest = Math.max(longest, row.length());
       }
-      return width;
+      return model.paddedLength(longest);
     }
   }
 

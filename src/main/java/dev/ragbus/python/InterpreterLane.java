@@ -11,6 +11,7 @@ import java.util.LinkedHashSet;
 import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Function;
 
 /**
@@ -121,6 +122,15 @@ final class InterpreterLane {
         name, role.name().toLowerCase(java.util.Locale.ROOT), state, calls, replaced);
   }
 
+  /** Hands a result over, from the lane's thread. */
+  private void onEventLoop(Runnable action) {
+    try {
+      context.runOnContext(v -> action.run());
+    } catch (RejectedExecutionException vertxIsClosed) {
+      // Everybody who waited was answered when this thread was abandoned.
+    }
+  }
+
   /** One call: made and ended on the event loop, run on the thread. */
   private final class Call<T> {
     private final Promise<T> promise = Promise.promise();
@@ -155,7 +165,7 @@ final class InterpreterLane {
       }
       T value = result;
       Throwable cause = failure;
-      context.runOnContext(v -> owner.ended(this, value, cause));
+      onEventLoop(() -> owner.ended(this, value, cause));
     }
 
     private RagbusException typed(Throwable e) {
@@ -240,14 +250,10 @@ final class InterpreterLane {
         bridge = new Bridge(runtime);
       } catch (Throwable e) {
         LOG.log(System.Logger.Level.ERROR, name + " cannot open its interpreter", e);
-        context.runOnContext(v -> openFailed(e));
+        onEventLoop(() -> openFailed(e));
         return;
       }
-      context.runOnContext(
-          v -> {
-            open = true;
-            opened.tryComplete();
-          });
+      onEventLoop(this::isOpen);
       try (bridge) {
         for (Call<?> call = queue.take(); call != closing; call = queue.take()) {
           call.run(bridge, this);
@@ -257,7 +263,12 @@ final class InterpreterLane {
       } catch (RuntimeException e) {
         LOG.log(System.Logger.Level.WARNING, name + " did not close cleanly", e);
       }
-      context.runOnContext(v -> ended.tryComplete());
+      onEventLoop(ended::tryComplete);
+    }
+
+    private void isOpen() {
+      open = true;
+      opened.tryComplete();
     }
 
     private void openFailed(Throwable e) {

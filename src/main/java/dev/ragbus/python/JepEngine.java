@@ -4,6 +4,7 @@ import dev.ragbus.JsonBodies;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Stats;
 import dev.ragbus.python.InterpreterLane.Role;
+import dev.ragbus.python.environment.PythonEnvironment;
 import io.vertx.core.Context;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;

@@ -24,9 +24,11 @@ record BatchLimits(int maxTokens, int maxRows) {
    */
   int[] next(int[] waiting, int anchor) {
     int[] taken = new int[waiting.length];
+    int[] order = new int[maxRows];
     taken[anchor] = 1;
     int longest = anchor;
-    for (int rows = 1; rows < maxRows; rows++) {
+    int rows = 1;
+    while (rows < maxRows) {
       int below = nearestBelow(waiting, taken, longest);
       int above = nearestAbove(waiting, longest);
       long wasteBelow = below < 0 ? Long.MAX_VALUE : longest - below;
@@ -37,9 +39,18 @@ record BatchLimits(int maxTokens, int maxRows) {
         break;
       }
       taken[next]++;
+      order[rows++] = next;
       longest = Math.max(longest, next);
     }
+    while (!isCommon(rows)) {
+      taken[order[--rows]]--;
+    }
     return taken;
+  }
+
+  /** Engines make code for each shape they meet, so batches come in few sizes. */
+  static boolean isCommon(int rows) {
+    return rows <= 4 || rows <= 12 && rows % 2 == 0 || rows % 4 == 0;
   }
 
   private static int nearestBelow(int[] waiting, int[] taken, int longest) {

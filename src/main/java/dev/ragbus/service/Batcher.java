@@ -11,6 +11,7 @@ import dev.ragbus.python.Engine.ForwardCall;
 import dev.ragbus.python.Engine.TokenRow;
 import dev.ragbus.python.Engine.TokenizeCall;
 import dev.ragbus.python.TokenizedTexts;
+import io.vertx.core.AsyncResult;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
@@ -37,11 +38,12 @@ final class Batcher {
    * model. Whenever a lane is idle it gets a batch at once ("batch while busy"): there is no delay
    * timer, batches grow by themselves while lanes are busy.
    *
-   * Order is start-time fair queueing (Goyal, Vin, Cheng 1996) between jobs: a row's turn is the
-   * virtual time when its job came plus the tokens of the job's rows before it; virtual time is the
-   * turn of the row last chosen. So a job of one text never waits for all of a job of ten thousand,
-   * and every row's turn comes. The row whose turn it is picks the batch; BatchLimits fills it with
-   * the lengths nearest to it.
+   * Order is self-clocked fair queueing (Golestani 1994) between jobs: a row's turn is the virtual
+   * time when its job came plus the tokens of the job's rows before it; virtual time is the end of
+   * the row last chosen, its turn plus its tokens. So a job of one text never waits for all of a job
+   * of ten thousand; and since every choice moves virtual time on, which is where new jobs start, no
+   * stream of new jobs keeps a row from its turn. The row whose turn it is picks the batch;
+   * BatchLimits fills it with the lengths nearest to it.
    *
    * Admission is by texts and tokens held; tokens are estimated until they are known. Both are given
    * back in `settle`, and every job ends in `settle`, by success, failure, deadline or cancellation.
@@ -235,6 +237,7 @@ final class Batcher {
   private void tokenize(Job job) {
     int firstText = job.nextText();
     TokenizeCall call = job.nextCall();
+    int texts = job.nextText() - firstText;
     tokenizeCalls++;
     engine
         .tokenize(call, giveUp(job.deadlineNanos()))
@@ -242,20 +245,19 @@ final class Batcher {
             result -> {
               tokenizeCalls--;
               if (!job.isOver()) {
-                tokenized(job, firstText, result.succeeded(), result.result(), result.cause());
+                tokenized(job, firstText, texts, result);
               }
               pumpTokenizer();
             });
   }
 
-  private void tokenized(
-      Job job, int firstText, boolean succeeded, TokenizedTexts tokens, Throwable failure) {
-    if (!succeeded) {
-      settle(job, typed(failure));
+  private void tokenized(Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens) {
+    if (tokens.failed()) {
+      settle(job, typed(tokens.cause()));
       return;
     }
     try {
-      job.tokenized(tokens, firstText, this::makeRow);
+      job.tokenized(tokens.result(), firstText, texts, this::makeRow);
     } catch (RagbusException refused) {
       settle(job, refused);
       return;
@@ -288,7 +290,8 @@ final class Batcher {
         return;
       }
       LengthQueue queue = queues.get(model);
-      virtualTime = Math.max(virtualTime, queue.first().turn());
+      Row first = queue.first();
+      virtualTime = Math.max(virtualTime, first.turn() + first.tokens().length());
       List<Row> batch = queue.take(limits(model));
       if (queue.isEmpty()) {
         queues.remove(model);
@@ -309,7 +312,7 @@ final class Batcher {
     Row first = null;
     for (Map.Entry<LoadedModel, LengthQueue> entry : queues.entrySet()) {
       Row row = entry.getValue().first();
-      if (row != null && (first == null || row.turn() < first.turn())) {
+      if (row != null && (first == null || Row.BY_TURN.compare(row, first) < 0)) {
         first = row;
         next = entry.getKey();
       }
@@ -319,22 +322,34 @@ final class Batcher {
 
   private void run(int lane, List<Row> batch) {
     long startedNanos = nanoClock.getAsLong();
-    Engine.Model model = batch.get(0).job().spec().model().engineModel();
-    List<TokenRow> rows = batch.stream().map(Row::tokens).toList();
-    ForwardCall call = new ForwardCall(model.handle(), model.padId(), model.outputs(), rows);
-    engine
-        .forward(lane, call, giveUp(latestDeadline(batch)))
+    forward(lane, batch, latestDeadline(batch))
         .onComplete(
             result -> {
-              int width = rows.stream().mapToInt(TokenRow::length).max().orElse(0);
+              int width = batch.stream().mapToInt(Row::paddedLength).max().orElse(0);
               counters = counters.ran(batch, width);
-              measureRate(rows.size() * width, nanoClock.getAsLong() - startedNanos);
               if (result.succeeded()) {
-                deliver(batch, result.result(), model.outputs());
+                measureRate(batch.size() * width, nanoClock.getAsLong() - startedNanos);
+                deliver(batch, result.result());
                 laneIdle(lane);
               } else {
                 failed(lane, batch, typed(result.cause()));
               }
+            });
+  }
+
+  /** Runs rows of one model; a result is as long as it must be. */
+  private Future<float[]> forward(int lane, List<Row> rows, long deadlineNanos) {
+    Engine.Model model = rows.get(0).job().spec().model().engineModel();
+    ForwardCall call = new ForwardCall(model, rows.stream().map(Row::tokens).toList());
+    return engine
+        .forward(lane, call, giveUp(deadlineNanos))
+        .map(
+            values -> {
+              if (values.length != rows.size() * model.outputs()) {
+                throw RagbusException.of(
+                    Kind.RUNTIME, rows.size() + " rows came back as " + values.length + " numbers");
+              }
+              return values;
             });
   }
 
@@ -360,7 +375,8 @@ final class Batcher {
     tokensPerSecond += 0.1 * (rate - tokensPerSecond);
   }
 
-  private void deliver(List<Row> batch, float[] values, int outputs) {
+  private void deliver(List<Row> batch, float[] values) {
+    int outputs = values.length / batch.size();
     for (int i = 0; i < batch.size(); i++) {
       Row row = batch.get(i);
       Job job = row.job();
@@ -375,9 +391,8 @@ final class Batcher {
                 Kind.RUNTIME,
                 "model '"
                     + job.spec().model().name()
-                    + "' gave a result that is not finite for texts["
-                    + row.text()
-                    + "]"));
+                    + "' gave a result that is not finite for "
+                    + job.spec().name(row.text())));
         continue;
       }
       job.finished(row, values, offset);
@@ -396,15 +411,14 @@ final class Batcher {
 
   /** A failed batch of several jobs is run again, each job by itself: one's fault stays its own. */
   private void failed(int lane, List<Row> batch, RagbusException failure) {
-    List<List<Row>> byJob = liveRowsByJob(batch);
-    if (byJob.size() <= 1 || failure.kind() == Kind.LANE_LOST) {
-      byJob.forEach(rows -> settle(rows.get(0).job(), failure));
+    Map<Job, List<Row>> byJob = new LinkedHashMap<>();
+    batch.forEach(row -> byJob.computeIfAbsent(row.job(), job -> new ArrayList<>()).add(row));
+    if (byJob.size() == 1 || failure.kind() == Kind.LANE_LOST) {
+      byJob.keySet().forEach(job -> settle(job, failure));
       laneIdle(lane);
-      return;
+    } else {
+      runApart(lane, new ArrayDeque<>(byJob.values()));
     }
-    Map<Job, List<Row>> apart = new LinkedHashMap<>();
-    byJob.forEach(rows -> apart.put(rows.get(0).job(), rows));
-    runApart(lane, new ArrayDeque<>(apart.values()));
   }
 
   private void runApart(int lane, Deque<List<Row>> groups) {
@@ -418,34 +432,16 @@ final class Batcher {
       runApart(lane, groups);
       return;
     }
-    Engine.Model model = job.spec().model().engineModel();
-    ForwardCall call =
-        new ForwardCall(
-            model.handle(),
-            model.padId(),
-            model.outputs(),
-            rows.stream().map(Row::tokens).toList());
-    engine
-        .forward(lane, call, giveUp(job.deadlineNanos()))
+    forward(lane, rows, job.deadlineNanos())
         .onComplete(
             result -> {
               if (result.succeeded()) {
-                deliver(rows, result.result(), model.outputs());
+                deliver(rows, result.result());
               } else {
                 settle(job, typed(result.cause()));
               }
               runApart(lane, groups);
             });
-  }
-
-  private static List<List<Row>> liveRowsByJob(List<Row> batch) {
-    Map<Job, List<Row>> byJob = new LinkedHashMap<>();
-    for (Row row : batch) {
-      if (!row.job().isOver()) {
-        byJob.computeIfAbsent(row.job(), job -> new ArrayList<>()).add(row);
-      }
-    }
-    return List.copyOf(byJob.values());
   }
 
   private static RagbusException typed(Throwable failure) {
@@ -492,7 +488,7 @@ final class Batcher {
     for (Row row : job.waiting()) {
       queue.forget(row);
     }
-    counters = counters.dropped(job.waiting().size());
+    counters = counters.dropped(job.notRun());
     if (queue != null && queue.isEmpty()) {
       queues.remove(job.spec().model());
     }

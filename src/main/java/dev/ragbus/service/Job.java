@@ -40,7 +40,9 @@ final class Job {
    * @param model the model to run, held until the job is over
    * @param query for pairs, what every text is paired with; else null
    * @param texts the texts
-   * @param maxTokens fewer tokens than the model's maximum; 0 for the model's
+   * @param queryFirst whether the first text is the query itself, to be compared with the others
+   * @param maxTokens fewer tokens than the model's maximum, for all but the query; 0 for the
+   *     model's
    * @param maxChunks windows of a long text, for pairs
    * @param truncateLeft whether the beginning of a long text is cut
    * @param truncate whether a long text may be cut at all
@@ -52,13 +54,22 @@ final class Job {
       LoadedModel model,
       String query,
       List<String> texts,
+      boolean queryFirst,
       int maxTokens,
       int maxChunks,
       boolean truncateLeft,
       boolean truncate,
       int dimensions,
       boolean finish,
-      Sink sink) {}
+      Sink sink) {
+    /** What the caller calls a text. */
+    String name(int text) {
+      if (!queryFirst) {
+        return "texts[" + text + "]";
+      }
+      return text == 0 ? "query" : "texts[" + (text - 1) + "]";
+    }
+  }
 
   /** Texts tokenised in one call: it cannot be interrupted, and others wait for it. */
   private static final int MAX_CALL_TEXTS = 64;
@@ -72,7 +83,7 @@ final class Job {
   private final Set<Row> waiting = Collections.newSetFromMap(new IdentityHashMap<>());
   private final Set<Integer> truncated = new HashSet<>();
   private int nextText;
-  private int openCalls;
+  private int untokenized;
   private int openRows;
   private int promptTokens;
   private boolean started;
@@ -82,6 +93,7 @@ final class Job {
     this.spec = spec;
     this.deadlineNanos = deadlineNanos;
     this.requestId = requestId;
+    this.untokenized = spec.texts.size();
   }
 
   Spec spec() {
@@ -122,13 +134,14 @@ final class Job {
   /** The next texts to tokenise, bounded in number and characters. */
   TokenizeCall nextCall() {
     int first = nextText;
+    boolean queryAlone = spec.queryFirst && first == 0 && spec.maxTokens > 0;
+    int most = queryAlone ? 1 : MAX_CALL_TEXTS;
     int chars = 0;
     while (hasTexts()
-        && nextText - first < MAX_CALL_TEXTS
+        && nextText - first < most
         && (nextText == first || chars + spec.texts.get(nextText).length() <= MAX_CALL_CHARS)) {
       chars += spec.texts.get(nextText++).length();
     }
-    openCalls++;
     List<String> texts = spec.texts.subList(first, nextText);
     boolean pair = spec.query != null;
     if (pair) {
@@ -141,7 +154,7 @@ final class Job {
         spec.model.engineModel().handle(),
         texts,
         pair,
-        spec.maxTokens,
+        queryAlone ? 0 : spec.maxTokens,
         spec.maxChunks,
         spec.truncateLeft);
   }
@@ -150,10 +163,11 @@ final class Job {
    * Takes the tokens of a call.
    *
    * @param firstText the index of the call's first text
+   * @param texts how many texts the call had
    * @param rows makes a row wait, given its text and its place in the tokens
    */
-  void tokenized(TokenizedTexts tokens, int firstText, RowMaker rows) {
-    openCalls--;
+  void tokenized(TokenizedTexts tokens, int firstText, int texts, RowMaker rows) {
+    untokenized -= texts;
     for (int i = 0; i < tokens.rows(); i++) {
       int text = firstText + tokens.text(i);
       promptTokens += tokens.length(i);
@@ -161,9 +175,8 @@ final class Job {
         if (!spec.truncate) {
           throw RagbusException.of(
               RagbusException.Kind.TOO_LARGE,
-              "texts["
-                  + text
-                  + "] has "
+              spec.name(text)
+                  + " has "
                   + tokens.total(i)
                   + " tokens, the limit is "
                   + tokens.length(i)
@@ -190,6 +203,11 @@ final class Job {
     return waiting;
   }
 
+  /** Rows, and texts that are no rows yet, that have not begun to run. */
+  int notRun() {
+    return waiting.size() + untokenized;
+  }
+
   /** A row begins to run. */
   void started(Row row) {
     started = true;
@@ -209,7 +227,7 @@ final class Job {
 
   /** Whether all rows are known. */
   boolean isTokenized() {
-    return !hasTexts() && openCalls == 0;
+    return untokenized == 0;
   }
 
   /** Whether everything has run. */

@@ -1,27 +1,23 @@
 package dev.ragbus.service;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.PriorityQueue;
 
 /**
- * The rows of one model that wait to be run, by length and, within a length, by turn.
+ * The rows of one model that wait to be run, by padded length and, within a length, by turn.
  *
  * <p>Rows whose request is over stay in the heaps until they are met, but are not counted. Belongs
  * to the event loop of its {@link Batcher}.
  */
 final class LengthQueue {
-  private static final Comparator<Row> BY_TURN =
-      Comparator.comparingLong(Row::turn).thenComparingLong(Row::number);
-
   private final List<PriorityQueue<Row>> rows = new ArrayList<>();
   private int[] waiting = new int[0];
   private int count;
 
   /** Adds a row. */
   void add(Row row) {
-    int length = row.tokens().length();
+    int length = row.paddedLength();
     grow(length);
     rows.get(length).add(row);
     waiting[length]++;
@@ -32,14 +28,14 @@ final class LengthQueue {
     if (length >= waiting.length) {
       waiting = java.util.Arrays.copyOf(waiting, length + 1);
       while (rows.size() <= length) {
-        rows.add(new PriorityQueue<>(BY_TURN));
+        rows.add(new PriorityQueue<>(Row.BY_TURN));
       }
     }
   }
 
   /** Stops counting a row that waits here, its request being over. */
   void forget(Row row) {
-    int length = row.tokens().length();
+    int length = row.paddedLength();
     waiting[length]--;
     count--;
     if (waiting[length] == 0) {
@@ -56,7 +52,7 @@ final class LengthQueue {
     Row first = null;
     for (int length = 0; length < waiting.length; length++) {
       Row head = waiting[length] == 0 ? null : head(length);
-      if (head != null && (first == null || BY_TURN.compare(head, first) < 0)) {
+      if (head != null && (first == null || Row.BY_TURN.compare(head, first) < 0)) {
         first = head;
       }
     }
@@ -73,7 +69,7 @@ final class LengthQueue {
 
   /** Removes the rows of the next batch; at least one must wait. */
   List<Row> take(BatchLimits limits) {
-    int[] taken = limits.next(waiting, first().tokens().length());
+    int[] taken = limits.next(waiting, first().paddedLength());
     List<Row> batch = new ArrayList<>();
     for (int length = 0; length < taken.length; length++) {
       for (int i = 0; i < taken[length]; i++) {

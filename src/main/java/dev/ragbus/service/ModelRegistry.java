@@ -10,7 +10,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.python.Engine;
-import dev.ragbus.python.PackagedModels;
+import dev.ragbus.python.environment.PackagedModels;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
@@ -134,8 +134,7 @@ final class ModelRegistry {
         && find(canonical, ModelType.CROSS_ENCODER) != null) {
       return Future.failedFuture(wrongType(name, ModelType.CROSS_ENCODER, "embed"));
     }
-    return typed(canonical, ModelType.EMBEDDING, Origin.USE)
-        .compose(spec -> loadModel(spec, Origin.USE));
+    return typed(canonical, ModelType.EMBEDDING, Origin.USE).compose(spec -> use(spec, Origin.USE));
   }
 
   /** The model that ranks for a request: the named one, or the default for null. */
@@ -143,7 +142,7 @@ final class ModelRegistry {
     if (name == null) {
       return ofDefault(defaultReranker, "models.reranker");
     }
-    return typed(canonical(name), null, Origin.USE).compose(spec -> loadModel(spec, Origin.USE));
+    return typed(canonical(name), null, Origin.USE).compose(spec -> use(spec, Origin.USE));
   }
 
   private Future<LoadedModel> ofDefault(ModelSpec spec, String key) {
@@ -152,7 +151,15 @@ final class ModelRegistry {
           RagbusException.of(
               Kind.MODEL_NOT_FOUND, "no model was named and none of " + key + " could be had"));
     }
-    return loadModel(spec, Origin.CONFIGURATION);
+    return use(spec, Origin.CONFIGURATION);
+  }
+
+  /** A model as it is loaded or being loaded, with whatever options; else it is loaded now. */
+  private Future<LoadedModel> use(ModelSpec spec, Origin origin) {
+    Loading underWay = loading.get(spec.cacheKey());
+    return underWay == null || loaded.containsKey(spec.cacheKey())
+        ? loadModel(spec, origin)
+        : underWay.result;
   }
 
   /** The name of the default embedding model; null where there is none. */
@@ -194,7 +201,7 @@ final class ModelRegistry {
 
   /** Loads a model, or tells that it is loaded. */
   Future<ModelLoad> load(ModelSpec requested, Origin origin) {
-    ModelSpec spec = withName(requested, canonical(requested.modelName()));
+    ModelSpec spec = requested.withModelName(canonical(requested.modelName()));
     boolean before = loaded.containsKey(spec.cacheKey()) && !spec.forceReload();
     return loadModel(spec, origin)
         .map(
@@ -231,6 +238,10 @@ final class ModelRegistry {
   }
 
   private Future<LoadedModel> loadFrom(ModelSpec spec, Located located) {
+    if (located.type != spec.modelType()) {
+      return Future.failedFuture(
+          wrongType(spec.modelName(), located.type, spec.modelType().wireName()));
+    }
     JsonObject body =
         new JsonObject()
             .put("name", spec.modelName())
@@ -314,7 +325,7 @@ final class ModelRegistry {
       if (wanted.startsWith(folder)) {
         return wanted;
       }
-    } catch (java.nio.file.NoSuchFileException | java.nio.file.InvalidPathException missing) {
+    } catch (java.nio.file.FileSystemException | java.nio.file.InvalidPathException missing) {
       throw RagbusException.of(Kind.MODEL_NOT_FOUND, "path names no folder in [models] dir");
     }
     throw RagbusException.of(Kind.FORBIDDEN, "path leads out of [models] dir");
@@ -324,24 +335,6 @@ final class ModelRegistry {
     if (value != null) {
       body.put(key, value);
     }
-  }
-
-  private static ModelSpec withName(ModelSpec spec, String name) {
-    return new ModelSpec(
-        name,
-        spec.modelType(),
-        spec.forceReload(),
-        spec.source(),
-        spec.path(),
-        spec.revision(),
-        spec.engine(),
-        spec.precision(),
-        spec.device(),
-        spec.maxTokens(),
-        spec.pooling(),
-        spec.normalize(),
-        spec.prompts(),
-        spec.pinned());
   }
 
   /** {@code sentence-transformers/X} and {@code X} are one model where X is packaged. */

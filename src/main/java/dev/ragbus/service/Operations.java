@@ -49,7 +49,10 @@ final class Operations {
   }
 
   Future<Embeddings> embed(EmbedRequest request, Call call) {
-    checkSizes("texts", request.texts(), "limits.max_texts", options.limits().maxTexts(), 0);
+    int prompt = request.prompt() == null ? 0 : request.prompt().length();
+    checkText("prompt", prompt);
+    long prompts = (long) prompt * request.texts().size();
+    checkSizes(request.texts(), "limits.max_texts", options.limits().maxTexts(), prompts);
     return models.forEmbedding(request.model()).compose(model -> embed(request, call, model));
   }
 
@@ -67,6 +70,7 @@ final class Operations {
             model,
             null,
             withPrompt(request, model.engineModel()),
+            false,
             0,
             1,
             request.truncationDirection() == TruncationDirection.LEFT,
@@ -103,32 +107,37 @@ final class Operations {
   }
 
   private static List<String> withPrompt(EmbedRequest request, Engine.Model model) {
-    String name = request.promptName();
-    String prompt = request.prompt();
-    if (prompt == null && name == null) {
-      name = model.defaultPromptName();
+    if (request.prompt() != null) {
+      return prefixed(request.prompt(), request.texts());
     }
-    if (name != null) {
-      prompt = model.prompts().get(name);
-      if (prompt == null) {
-        throw RagbusException.invalid(
-            "prompt_name must be one of " + model.prompts().keySet() + ", not '" + name + "'");
-      }
+    if (request.promptName() == null) {
+      return withDefaultPrompt(request.texts(), model);
     }
-    if (prompt == null || prompt.isEmpty()) {
-      return request.texts();
+    String prompt = model.prompts().get(request.promptName());
+    if (prompt == null) {
+      throw RagbusException.invalid(
+          "prompt_name must be one of "
+              + model.prompts().keySet()
+              + ", not '"
+              + request.promptName()
+              + "'");
     }
-    String prefix = prompt;
-    return request.texts().stream().map(prefix::concat).toList();
+    return prefixed(prompt, request.texts());
+  }
+
+  private static List<String> withDefaultPrompt(List<String> texts, Engine.Model model) {
+    String name = model.defaultPromptName();
+    return prefixed(name == null ? "" : model.prompts().getOrDefault(name, ""), texts);
+  }
+
+  private static List<String> prefixed(String prompt, List<String> texts) {
+    return prompt.isEmpty() ? texts : texts.stream().map(prompt::concat).toList();
   }
 
   Future<Ranking> rerank(RerankRequest request, Call call) {
-    checkSizes(
-        "texts",
-        request.texts(),
-        "limits.max_documents",
-        options.limits().maxDocuments(),
-        request.query().length());
+    int query = request.query().length();
+    checkText("query", query);
+    checkSizes(request.texts(), "limits.max_documents", options.limits().maxDocuments(), query);
     return models
         .forRanking(request.model())
         .compose(
@@ -159,6 +168,7 @@ final class Operations {
             model,
             request.query(),
             request.texts(),
+            false,
             request.maxTokensPerDoc() == null ? 0 : request.maxTokensPerDoc(),
             request.maxChunksPerDoc(),
             request.truncationDirection() == TruncationDirection.LEFT,
@@ -190,7 +200,8 @@ final class Operations {
         new Job.Spec(
             model,
             null,
-            texts,
+            withDefaultPrompt(texts, model.engineModel()),
+            true,
             request.maxTokensPerDoc() == null ? 0 : request.maxTokensPerDoc(),
             1,
             request.truncationDirection() == TruncationDirection.LEFT,
@@ -242,7 +253,7 @@ final class Operations {
         IntStream.range(0, scores.length)
             .boxed()
             .sorted(
-                Comparator.<Integer>comparingDouble(index -> -scores[index])
+                Comparator.<Integer>comparingDouble(index -> 0.0 - scores[index])
                     .thenComparing(Comparator.naturalOrder()))
             .limit(count)
             .map(
@@ -262,20 +273,24 @@ final class Operations {
         .onComplete(done -> models.release(spec.model()));
   }
 
-  private void checkSizes(
-      String field, List<String> texts, String countLimit, int maxCount, int otherChars) {
-    RagbusOptions.Limits limits = options.limits();
-    checkLimit("the number of " + field, texts.size(), countLimit, maxCount);
-    checkLimit("query", otherChars, "limits.max_text_chars", limits.maxTextChars());
+  private void checkSizes(List<String> texts, String countLimit, int maxCount, long otherChars) {
+    checkLimit("the number of texts", texts.size(), countLimit, maxCount);
     long chars = otherChars;
     for (int i = 0; i < texts.size(); i++) {
-      int length = texts.get(i).length();
-      if (length > limits.maxTextChars()) {
-        checkLimit(field + "[" + i + "]", length, "limits.max_text_chars", limits.maxTextChars());
-      }
-      chars += length;
+      checkText("texts", i, texts.get(i).length());
+      chars += texts.get(i).length();
     }
-    checkLimit(field, chars, "limits.max_request_chars", limits.maxRequestChars());
+    checkLimit("texts", chars, "limits.max_request_chars", options.limits().maxRequestChars());
+  }
+
+  private void checkText(String field, int index, int length) {
+    if (length > options.limits().maxTextChars()) {
+      checkText(field + "[" + index + "]", length);
+    }
+  }
+
+  private void checkText(String field, int length) {
+    checkLimit(field, length, "limits.max_text_chars", options.limits().maxTextChars());
   }
 
   private static void checkLimit(String what, long value, String limit, long most) {
@@ -287,7 +302,7 @@ final class Operations {
   }
 
   Future<Tokens> tokenize(TokenizeRequest request, Call call) {
-    checkSizes("texts", request.texts(), "limits.max_texts", options.limits().maxTexts(), 0);
+    checkSizes(request.texts(), "limits.max_texts", options.limits().maxTexts(), 0);
     return models
         .forEmbedding(request.model())
         .compose(
@@ -304,6 +319,9 @@ final class Operations {
   Future<DecodedTexts> decode(DecodeRequest request, Call call) {
     checkLimit(
         "the number of ids", request.ids().size(), "limits.max_texts", options.limits().maxTexts());
+    for (int i = 0; i < request.ids().size(); i++) {
+      checkText("ids", i, request.ids().get(i).size());
+    }
     return models
         .forEmbedding(request.model())
         .compose(

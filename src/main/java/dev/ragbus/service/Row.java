@@ -1,6 +1,7 @@
 package dev.ragbus.service;
 
 import dev.ragbus.python.Engine.TokenRow;
+import java.util.Comparator;
 
 /**
  * One row of a job: what a batch is made of.
@@ -11,4 +12,13 @@ import dev.ragbus.python.Engine.TokenRow;
  * @param turn its place in the order of service, in tokens of virtual time
  * @param number its place among rows of the same turn
  */
-record Row(Job job, int text, TokenRow tokens, long turn, long number) {}
+record Row(Job job, int text, TokenRow tokens, long turn, long number) {
+  /** The order of service. */
+  static final Comparator<Row> BY_TURN =
+      Comparator.comparingLong(Row::turn).thenComparingLong(Row::number);
+
+  /** The tokens it takes in a batch where no row is longer. */
+  int paddedLength() {
+    return job.spec().model().engineModel().paddedLength(tokens.length());
+  }
+}

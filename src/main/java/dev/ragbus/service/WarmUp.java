@@ -29,8 +29,7 @@ final class WarmUp {
     int[] ids = new int[width];
     java.util.Arrays.fill(ids, model.padId());
     TokenRow row = new TokenRow(ids, 0, width, width, 0, true);
-    ForwardCall call =
-        new ForwardCall(model.handle(), model.padId(), model.outputs(), List.of(row));
+    ForwardCall call = new ForwardCall(model, List.of(row));
     return engine.forward(lane, call, Long.MAX_VALUE);
   }
 }

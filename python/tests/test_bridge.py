@@ -1,0 +1,210 @@
+"""The seam: buffers, failures as values, threads, and models that go while they run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import CROSS_ENCODER, Failure, Lane, ask
+
+from ragbus import bridge, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError(), ValueError("é \ud83d 😀")])
+def test_nothing_leaves_the_bridge(error: BaseException, monkeypatch: pytest.MonkeyPatch, lane: Lane) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> Any:
+        raise error
+
+    monkeypatch.setitem(bridge._OPERATIONS, "ping", fail)
+    monkeypatch.setattr(registry, "get", fail)
+    ok, reply = bridge.call("ping", None)
+    assert ok is False
+    count = lane.put(["a"])
+    for failure in (
+        reply,
+        bridge.forward(1, 1, 1),
+        bridge.tokenize(1, count, pair=False, max_tokens=0, max_chunks=1, truncate_left=False),
+    ):
+        assert isinstance(failure, bytes)
+        assert json.loads(failure)["type"] == type(error).__name__
+
+
+def test_bind_refuses_what_is_no_array() -> None:
+    failure = bridge.bind(None, None, None)  # type: ignore[arg-type]
+    assert failure is not None
+    assert json.loads(failure)["type"] == "AttributeError"
+    Lane()
+
+
+def test_unknown_operations_and_bodies() -> None:
+    with pytest.raises(Failure, match="INVALID: operation 'nope' is not one of start, load"):
+        ask("nope")
+    ok, reply = bridge.call("ping", b"[1]")
+    assert (ok, json.loads(reply)["kind"]) == (False, "INVALID")
+    ok, reply = bridge.call("ping", b"{")
+    assert (ok, json.loads(reply)["kind"]) == (False, "SERIALIZATION")
+    with pytest.raises(Failure, match="unexpected keyword argument 'extra'"):
+        ask("ping", extra=1)
+
+
+def test_ping_stats_collect(embedder: dict[str, Any]) -> None:
+    assert ask("ping") == {"thread": "MainThread"}
+    with ThreadPoolExecutor(1) as lane_thread:
+        assert lane_thread.submit(ask, "ping", thread="lane-0").result() == {"thread": "lane-0"}
+        assert lane_thread.submit(ask, "ping").result() == {"thread": "lane-0"}
+    stats = ask("stats")
+    assert {"handle": embedder["handle"], "name": "m", "memory_bytes": embedder["memory_bytes"]} in stats["models"]
+    assert stats["resident_bytes"] > 50_000_000
+    assert stats["allocated_blocks"] > 0
+    loop: list[Any] = []
+    loop.append(loop)
+    del loop
+    collected = ask("collect")
+    assert collected["collected"] > 0
+    assert collected["resident_bytes_after"] > 0
+
+
+def test_what_load_says(embedder: dict[str, Any], reranker: dict[str, Any]) -> None:
+    assert embedder["memory_bytes"] >= 90_000_000
+    said = {
+        key: embedder[key] for key in ("type", "dimensions", "outputs", "max_tokens", "pad_id", "vocab_size", "engine", "precision")
+    }
+    assert said == {
+        "type": "embedding", "dimensions": 384, "outputs": 384, "max_tokens": 256, "pad_id": 0, "vocab_size": 30_522,
+        "engine": "openvino", "precision": "f32",
+    }  # fmt: skip
+    assert (embedder["normalize"], embedder["activation"], embedder["labels"], embedder["device"]) == (True, None, None, "cpu")
+    assert (reranker["dimensions"], reranker["outputs"], reranker["max_tokens"]) == (None, 1, 96)
+    assert (reranker["normalize"], reranker["activation"], reranker["labels"]) == (False, "sigmoid", ["LABEL_0"])
+
+
+def test_bad_utf8_and_too_small_buffers(embedder: dict[str, Any], lane: Lane) -> None:
+    with pytest.raises(Failure, match="SERIALIZATION: a text is no UTF-8"):
+        lane.tokenize(embedder["handle"], ["fine", b"\xff\xfe"])
+    lane.ints[0] = lane.bytes.size + 1
+    failure = bridge.tokenize(embedder["handle"], 1, pair=False, max_tokens=0, max_chunks=1, truncate_left=False)
+    assert isinstance(failure, bytes)
+    assert json.loads(failure)["kind"] == "RUNTIME"
+    for rows, width in ((1, lane.ints.size), (5_000, 1)):
+        refused = bridge.forward(embedder["handle"], rows, width)
+        assert refused is not None
+        assert json.loads(refused)["kind"] == "RUNTIME"
+
+
+def test_unknown_handles(lane: Lane) -> None:
+    assert ask("unload", handle=10**6) == {}
+    with pytest.raises(Failure, match="MODEL_NOT_FOUND"):
+        lane.tokenize(10**6, ["a"])
+
+
+def test_padding_and_neighbours_change_nothing(embedder: dict[str, Any], lane: Lane) -> None:
+    texts = ["one", "a longer text about the price of fish in the harbour", ""]
+    alone = np.concatenate([lane.embed(embedder, [text]) for text in texts])
+    np.testing.assert_allclose(lane.embed(embedder, texts), alone, atol=2e-6)
+    np.testing.assert_allclose(lane.embed(embedder, texts, pad=37), alone, atol=2e-6)
+
+
+def test_dimensions_and_flags(embedder: dict[str, Any], lane: Lane) -> None:
+    raw = lane.embed(embedder, ["some text"], flags=0)
+    assert np.linalg.norm(raw) > 1.5
+    sliced = lane.embed(embedder, ["some text"], dimensions=64)
+    np.testing.assert_allclose(sliced[0, :64], raw[0, :64] / np.linalg.norm(raw[0, :64]), atol=1e-6)
+    assert not sliced[0, 64:].any()
+    with pytest.raises(Failure, match="TYPE_CONVERSION: dimensions 385"):
+        lane.embed(embedder, ["some text"], dimensions=385)
+
+
+def test_two_threads_at_once(embedder: dict[str, Any], reranker: dict[str, Any], lane: Lane) -> None:
+    texts = [f"text number {number} {'and more ' * number}" for number in range(12)]
+    vectors = lane.embed(embedder, texts)
+    scores = lane.forward(reranker, lane.tokenize(reranker["handle"], texts, pair=True))
+    together = threading.Barrier(2)
+
+    def work(seed: int) -> None:
+        own = Lane()
+        order = np.random.default_rng(seed)
+        together.wait()
+        for _ in range(6):
+            some = order.permutation(12)[: order.integers(1, 6)]
+            np.testing.assert_allclose(own.embed(embedder, [texts[at] for at in some]), vectors[some], atol=2e-6)
+            pairs = own.tokenize(reranker["handle"], texts, pair=True)
+            np.testing.assert_allclose(own.forward(reranker, pairs), scores, atol=1e-5)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, range(2)))
+
+
+def test_a_model_unloaded_while_it_runs_runs_to_its_end(
+    load: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, lane: Lane
+) -> None:
+    model = load(type="cross-encoder", path=str(CROSS_ENCODER), lanes=1)
+    tokens = lane.tokenize(model["handle"], ["query", "one", "two"], pair=True)
+    expected = lane.forward(model, tokens)
+    engine_type = type(registry.get(model["handle"]).engine)
+    run = engine_type.forward
+
+    def unload_within(self: Any, *args: Any) -> Any:
+        ask("unload", handle=model["handle"])
+        return run(self, *args)
+
+    monkeypatch.setattr(engine_type, "forward", unload_within)
+    np.testing.assert_array_equal(lane.forward(model, tokens), expected)
+    with pytest.raises(Failure, match="MODEL_NOT_FOUND"):
+        lane.forward(model, tokens)
+
+
+def test_buffers_may_grow(embedder: dict[str, Any]) -> None:
+    first = Lane(size=16)
+    before = first.embed(embedder, ["short"])
+    second = Lane(size=64)
+    np.testing.assert_array_equal(second.embed(embedder, ["short"]), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "abacus"}, "INVALID: engine 'abacus' is not one of auto, openvino"),
+        ({"engine": "torch"}, "INVALID: engine 'torch' is not one of auto, openvino"),
+        ({"precision": "f16"}, "INVALID: precision 'f16' is not one of auto, f32, bf16"),
+        ({"device": "abacus"}, "INVALID: device 'abacus' is not one of auto, cpu"),
+        ({"type": "teapot"}, "INVALID: Unknown model type: teapot"),
+        ({"pooling": "sum"}, "INVALID: pooling 'sum' is not one of mean"),
+        ({"max_tokens": 513}, "INVALID: max_tokens 513: this model has 1 to 512 positions"),
+        ({"type": "cross-encoder"}, "INVALID: .*modules.json needs Normalize, Pooling"),
+        ({"path": "no/such/folder"}, "MODEL_NOT_FOUND: no/such/folder is no folder"),
+        ({"path": str(CROSS_ENCODER)}, "TYPE_CONVERSION: .*gives no token vectors: it is no embedding model"),
+    ],
+)
+def test_options_that_cannot_be_had(options: dict[str, Any], message: str, model_folder: Path) -> None:
+    before = len(registry.loaded())
+    with pytest.raises(Failure, match=message):
+        ask("load", **({"name": "m", "path": str(model_folder)} | options))
+    assert len(registry.loaded()) == before
+
+
+def test_importing_the_bridge_imports_nothing_heavy() -> None:
+    heavy = ["openvino", "huggingface_hub", "tokenizers", "urllib.request"]
+    script = f"import sys, ragbus.bridge; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_openvino_starts_no_process() -> None:
+    script = (
+        "import multiprocessing.process as p, ragbus, time\n"
+        "p.BaseProcess.start = lambda self: print('started', flush=True)\n"
+        "import openvino, concurrent.futures.thread as t\n"
+        "t._python_exit()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == ""

@@ -1,0 +1,98 @@
+"""Setting a process up, once."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import Failure, ask
+
+from ragbus import hosting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let `start` run as in a new process, and undo what it does."""
+    monkeypatch.setattr(hosting, "_started", threading.Event())
+    monkeypatch.setattr(sys, "setrecursionlimit", sys.setrecursionlimit)
+    monkeypatch.setattr(faulthandler, "enable", faulthandler.enable)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", root.handlers)
+    monkeypatch.setattr(root, "level", root.level)
+    interval, method = sys.getswitchinterval(), multiprocessing.get_start_method(allow_none=True)
+    yield
+    sys.setswitchinterval(interval)
+    multiprocessing.set_start_method(method, force=True)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_start_happens_once(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    versions = ask("start", log_fd=writer, switch_interval_seconds=0.002, module_path=[str(tmp_path)], offline=True)
+    assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert set(versions) >= {"numpy", "openvino", "tokenizers"}
+    assert ask("start", log_fd=None, switch_interval_seconds=0.1, module_path=["other"], offline=False) == versions
+    assert sys.getswitchinterval() == pytest.approx(0.002)
+    assert sys.path[0] == str(tmp_path)
+    assert "other" not in sys.path
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "1"
+    assert multiprocessing.get_start_method() == "spawn"
+    print("to the log")
+    assert os.read(reader, 100) == b"INFO\tMainThread\tto the log\n"
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_guards(caplog: pytest.LogCaptureFixture) -> None:
+    ask("start")
+    limit = sys.getrecursionlimit()
+    with pytest.raises(ValueError, match="above 5000"):
+        sys.setrecursionlimit(5_001)
+    sys.setrecursionlimit(limit)
+    assert "HF_HUB_OFFLINE" not in os.environ
+    faulthandler.enable(all_threads=True)
+    assert "faulthandler.enable was ignored" in caplog.text
+
+
+@pytest.mark.usefixtures("fresh")
+def test_user_code_finds_no_way_to_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("_jep")
+    vars(module).update(findClass=len, forName=len, JepException=Exception)
+    monkeypatch.setitem(sys.modules, "_jep", module)
+    ask("start")
+    assert hasattr(module, "JepException")
+    assert not hasattr(module, "findClass")
+    assert not hasattr(module, "forName")
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_python_without_its_lock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    with pytest.raises(Failure, match="RUNTIME: this Python runs without"):
+        ask("start")
+
+
+def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hosting.resident_bytes() > 10_000_000
+    hosting.trim()
+    monkeypatch.setattr(hosting, "_libc", lambda: None)
+    hosting.trim()
+    hosting._set_malloc()

@@ -1,0 +1,155 @@
+"""Graphs of several shapes: with and without type ids, several poolings, IR, and files that are broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openvino as ov
+import pytest
+from conftest import CROSS_ENCODER, Failure, Lane, ask
+from openvino import opset13 as op
+
+from ragbus import pooling, registry
+from ragbus.engines import openvino as engine_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HIDDEN = 6
+
+
+def graph(*inputs: str, outputs: tuple[str, ...] = ("last_hidden_state",), kind: Any = np.int64) -> ov.Model:
+    """Return a model whose token vectors are [id, mask, type, position, 1, -id] at every token."""
+    named = {name: op.parameter(ov.PartialShape([-1, -1]), kind, name=name) for name in inputs}
+    for name, parameter in named.items():
+        parameter.output(0).set_names({name})
+    ids = op.convert(named["input_ids"], "f32")
+    one = op.add(op.multiply(ids, np.float32(0)), np.float32(1))
+    mask = op.convert(named["attention_mask"], "f32") if "attention_mask" in named else one
+    types = op.convert(named["token_type_ids"], "f32") if "token_type_ids" in named else one
+    position = op.cum_sum(one, np.int32(1))
+    columns = [op.unsqueeze(column, np.int32(2)) for column in (ids, mask, types, position, one, op.negative(ids))]
+    hidden = op.concat(columns, 2)
+    made = {
+        "last_hidden_state": lambda: hidden,
+        "token_embeddings": lambda: op.multiply(hidden, np.float32(2)),
+        "sentence_embedding": lambda: op.reduce_mean(hidden, np.array([1], np.int32)),
+        "logits": lambda: op.reduce_mean(hidden, np.array([1], np.int32)),
+    }
+    results = []
+    for name in outputs:
+        result = op.result(made[name]())
+        result.output(0).set_names({name})
+        results.append(result)
+    return ov.Model(results, list(named.values()), "made")
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[[ov.Model], str]:
+    """Return a function that lays a model folder out in OpenVINO's own format."""
+
+    def save_to(model: ov.Model, **config: Any) -> str:
+        (tmp_path / "openvino").mkdir()
+        ov.save_model(model, str(tmp_path / "openvino" / "openvino_model.xml"), compress_to_fp16=False)
+        shutil.copy(CROSS_ENCODER / "tokenizer.json", tmp_path)
+        (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 96} | config), encoding="utf-8")
+        return str(tmp_path)
+
+    return save_to
+
+
+ALL = ("input_ids", "attention_mask", "token_type_ids")
+
+
+@pytest.mark.parametrize("inputs", [ALL, ALL[:2], ALL[:1]], ids=len)
+@pytest.mark.parametrize("kind", [np.int64, np.int32])
+def test_ir_with_the_inputs_it_has(inputs: tuple[str, ...], kind: Any, save: Callable[..., str], lane: Lane) -> None:
+    model = ask("load", name="made", path=save(graph(*inputs, kind=kind)), precision="f32", pooling="max")
+    assert (model["outputs"], model["normalize"]) == (HIDDEN, False)
+    tokens = lane.tokenize(model["handle"], ["refund policy", "refund"])
+    rows = lane.forward(model, tokens, flags=0)
+    for row, length, ids in zip(rows, tokens.length, tokens.ids, strict=True):
+        types = 0 if len(inputs) == 3 else 1
+        assert row.tolist() == [max(ids), 1, types, length, 1, -min(ids)]
+    ask("unload", handle=model["handle"])
+
+
+@pytest.mark.parametrize("name", ["mean", "cls", "max", "lasttoken", "mean_sqrt_len", "weightedmean"])
+def test_poolings_in_the_graph_equal_those_in_numpy(
+    name: str, load: Callable[..., Any], lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["a text of some length, with commas", "short", ""]
+    model = load(pooling=name)
+    fused = lane.embed(model, texts, flags=0)
+    monkeypatch.setattr(engine_module, "_FUSED", {})
+    unfused = load(pooling=name, name="unfused")
+    engine = registry.get(unfused["handle"]).engine
+    assert isinstance(engine, engine_module.OpenVinoEngine)
+    assert not engine.pooled
+    np.testing.assert_allclose(lane.embed(unfused, texts, flags=0), fused, atol=2e-6)
+    assert name in pooling.POOLINGS
+
+
+def test_type_ids_follow_the_boundary(save: Callable[..., str], lane: Lane) -> None:
+    model = ask("load", name="made", path=save(graph(*ALL)), precision="f32", pooling="mean")
+    engine = registry.get(model["handle"]).engine
+    out = np.zeros((3, HIDDEN), np.float32)
+    table = np.array([[4, 4, 0, 0], [4, 1, 0, 0], [2, 0, 0, 0]], np.int32)
+    engine.finish(engine.forward(np.full((3, 5), 7, np.int32), table, out), table, out)
+    np.testing.assert_allclose(out[:, :3], np.array([[7, 1, 0], [7, 1, 0.75], [7, 1, 1]]))
+    ask("unload", handle=model["handle"])
+    assert lane is not None
+
+
+def test_token_vectors_are_found_among_several_outputs(save: Callable[..., str], lane: Lane) -> None:
+    outputs = ("sentence_embedding", "last_hidden_state", "token_embeddings")
+    model = ask("load", name="made", path=save(graph(*ALL, outputs=outputs)), precision="f32")
+    assert lane.embed(model, ["refund"], flags=0)[0, 4] == 1
+    ask("unload", handle=model["handle"])
+
+
+def test_several_labels_are_not_activated_by_default(save: Callable[..., str], lane: Lane) -> None:
+    path = save(graph(*ALL, outputs=("logits",)), id2label={str(at): f"label {at}" for at in range(HIDDEN)})
+    model = ask("load", name="made", type="cross-encoder", path=path, precision="f32")
+    assert (model["activation"], model["outputs"]) == ("identity", HIDDEN)
+    assert model["labels"] == [f"label {at}" for at in range(HIDDEN)]
+    tokens = lane.tokenize(model["handle"], ["refund", "refund"], pair=True)
+    assert lane.forward(model, tokens)[0, 4] == 1
+    ask("unload", handle=model["handle"])
+
+
+def test_an_unknown_input_is_named(save: Callable[..., str]) -> None:
+    with pytest.raises(Failure, match=r"INVALID: .*openvino_model.xml wants the input pixel_values"):
+        ask("load", name="made", path=save(graph("input_ids", "pixel_values")))
+
+
+def test_precision_auto_is_what_the_processor_has(load: Callable[..., Any], lane: Lane) -> None:
+    capable = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    model = load(precision="auto", device="auto")
+    assert model["precision"] == ("bf16" if capable else "f32")
+    assert lane.embed(model, ["a"]).shape == (1, 384)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("onnx/model.onnx", b""),
+        ("onnx/model.onnx", b"\x08\x08garbage"),
+        ("onnx/model.onnx", None),
+        ("tokenizer.json", b"{}"),
+        ("config.json", b"{"),
+        ("config.json", b"[]"),
+    ],
+)
+def test_a_broken_file_is_named_and_nothing_stays(file: str, content: bytes | None, tmp_path: Path) -> None:
+    shutil.copytree(CROSS_ENCODER, tmp_path, dirs_exist_ok=True)
+    whole = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    before = registry.loaded()
+    with pytest.raises(Failure, match=f"RUNTIME: .*{file}"):
+        ask("load", name="broken", type="cross-encoder", path=str(tmp_path))
+    assert registry.loaded() == before

@@ -1,0 +1,78 @@
+"""Every pooling against a loop that follows its definition, and the finish of a batch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ragbus import pooling
+from ragbus.errors import RagbusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Vectors = list[list[float]]
+
+
+def weighted(vectors: Vectors, weights: Sequence[float], by: float) -> list[float]:
+    return [sum(w * v[d] for w, v in zip(weights, vectors, strict=True)) / by for d in range(len(vectors[0]))]
+
+
+NAIVE: dict[str, Callable[[Vectors], list[float]]] = {
+    "mean": lambda v: weighted(v, [1] * len(v), len(v)),
+    "mean_sqrt_len": lambda v: weighted(v, [1] * len(v), math.sqrt(len(v))),
+    "weightedmean": lambda v: weighted(v, range(1, len(v) + 1), len(v) * (len(v) + 1) / 2),
+    "max": lambda v: [max(column) for column in zip(*v, strict=True)],
+    "cls": lambda v: v[0],
+    "lasttoken": lambda v: v[-1],
+}
+
+
+@pytest.mark.parametrize("name", pooling.POOLINGS)
+def test_pooling_is_its_definition(name: str) -> None:
+    hidden = np.random.default_rng(1).normal(size=(5, 9, 7)).astype(np.float32) - 2
+    lengths = np.array([9, 1, 4, 8, 2], np.int32)
+    pooled = pooling.POOLINGS[name](hidden, lengths)
+    naive = np.array([NAIVE[name](hidden[row, :length].tolist()) for row, length in enumerate(lengths.tolist())], np.float64)
+    assert pooled.dtype == np.float32
+    np.testing.assert_allclose(pooled, naive, rtol=2e-5, atol=1e-6)
+
+
+def table(*rows: tuple[int, int]) -> Any:
+    return np.array([[3, 3, dimensions, flags] for dimensions, flags in rows], np.int32)
+
+
+def test_rows_are_sliced_and_normalised_each_in_its_way() -> None:
+    out = np.array([[3, 4, 12]] * 4, np.float32)
+    pooling.finish_embeddings(table((0, 0), (0, 1), (2, 1), (2, 0)), out)
+    np.testing.assert_allclose(out, np.array([[3, 4, 12], [3 / 13, 4 / 13, 12 / 13], [0.6, 0.8, 0], [3, 4, 0]]), rtol=1e-6)
+
+
+def test_a_zero_vector_stays_zero() -> None:
+    out = np.zeros((1, 3), np.float32)
+    pooling.finish_embeddings(table((0, 1)), out)
+    assert not out.any()
+
+
+@pytest.mark.parametrize("dimensions", [4, -1])
+def test_dimensions_out_of_range_are_refused(dimensions: int) -> None:
+    with pytest.raises(RagbusError, match="1 to 3") as raised:
+        pooling.finish_embeddings(table((dimensions, 1)), np.zeros((1, 3), np.float32))
+    assert raised.value.kind == "TYPE_CONVERSION"
+
+
+def test_sigmoid_neither_overflows_nor_hides_nan() -> None:
+    values = pooling.sigmoid(np.array([-1e30, -80, -2, 0, 2, 1e30, np.nan], np.float32))
+    np.testing.assert_allclose(values[:6], [0, 0, 1 / (1 + math.e**2), 0.5, 1 / (1 + math.e**-2), 1], atol=1e-7)
+    assert np.isnan(values[6])
+
+
+def test_only_flagged_scores_are_activated() -> None:
+    out = np.zeros((2, 1), np.float32)
+    pooling.finish_scores(table((0, 1), (0, 0)), out, "sigmoid")
+    assert out.ravel().tolist() == [0.5, 0]
+    pooling.finish_scores(table((0, 1), (0, 1)), out, "identity")
+    assert out.ravel().tolist() == [0.5, 0]

@@ -1,0 +1,254 @@
+"""Where models are found, what is refused, and a hub that does not answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import Failure, ask
+
+from ragbus import sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "org/model"
+
+
+def lay_out(folder: Path, weights: str = "onnx/model.onnx") -> Path:
+    (folder / weights).parent.mkdir(parents=True)
+    (folder / weights).touch()
+    (folder / "tokenizer.json").touch()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the hub's cache into an empty folder and the hub where nothing listens."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "hf" / "hub"
+
+
+def locate(name: str = NAME, **body: Any) -> Any:
+    return ask("locate", **({"name": name, "allow_hub": False} | body))
+
+
+def test_an_explicit_path_is_taken_or_refused(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "mine")
+    assert locate(path=str(folder), packaged={NAME: str(folder)}) == {"source": "local", "path": str(folder)}
+    with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: no model 'org/model'\. Tried local: .*nowhere is no folder$"):
+        locate(path=str(tmp_path / "nowhere"), packaged={NAME: str(folder)})
+    with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: .*is no path"):
+        locate(path="a\0b")
+
+
+@pytest.mark.parametrize("asked", ["MiniLM", "sentence-transformers/MiniLM"])
+@pytest.mark.parametrize("packaged", ["MiniLM", "sentence-transformers/MiniLM"])
+def test_packaged_under_either_name(asked: str, packaged: str, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "mini")
+    assert locate(asked, packaged={packaged: str(folder)}) == {"source": "packaged", "path": str(folder)}
+
+
+def test_under_the_models_folder(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "models" / "org" / "model", "openvino/openvino_model.xml")
+    assert locate(models_dir=str(tmp_path / "models")) == {"source": "local", "path": str(folder)}
+    linked = tmp_path / "models" / "link"
+    linked.symlink_to(folder)
+    assert locate("link", models_dir=str(tmp_path / "models"))["path"] == str(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside", "org/../../outside", "/etc", "", ".", "a//b", "nul\0", "..\\outside", "C:\\x", "link"]
+)
+def test_names_that_lead_out_of_the_models_folder(name: str, tmp_path: Path) -> None:
+    outside = lay_out(tmp_path / "outside")
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "link").symlink_to(outside)
+    (models / "loop").symlink_to(models / "loop")
+    with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: .*local: "):
+        locate(name, models_dir=str(models), source="local")
+    with pytest.raises(Failure, match="MODEL_NOT_FOUND"):
+        locate("loop", models_dir=str(models), source="local")
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def cached(cache: Path, name: str = NAME) -> Path:
+    repository = cache / f"models--{name.replace('/', '--')}"
+    folder = lay_out(repository / "snapshots" / COMMIT)
+    (repository / "refs" / "pr").mkdir(parents=True)
+    for reference in ("main", "v1.0", "pr/3"):
+        (repository / "refs" / reference).write_text(COMMIT)
+    return folder
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", "pr/3", COMMIT])
+def test_the_hubs_cache_without_network(revision: str | None, cache: Path) -> None:
+    folder = cached(cache)
+    assert locate(revision=revision) == {"source": "hub-cache", "path": str(folder)}
+
+
+def test_a_bare_name_in_the_cache_is_one_of_sentence_transformers(cache: Path) -> None:
+    (cache / "models--bare" / "snapshots" / COMMIT).mkdir(parents=True)
+    folder = cached(cache, "sentence-transformers/bare")
+    assert locate("bare")["path"] == str(folder)
+
+
+@pytest.mark.parametrize("revision", ["other", "../..", "..", "/etc", "refs\0"])
+def test_revisions_that_are_not_there(revision: str, cache: Path) -> None:
+    cached(cache)
+    with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: .*hub-cache: "):
+        locate(revision=revision)
+
+
+def test_a_reference_that_points_out_of_the_cache(cache: Path) -> None:
+    cached(cache)
+    (cache / "models--org--model" / "refs" / "main").write_text("../../..")
+    with pytest.raises(Failure, match="has no snapshot of main"):
+        locate()
+
+
+def test_a_snapshot_without_weights_is_passed_over(cache: Path) -> None:
+    (cached(cache) / "onnx" / "model.onnx").unlink()
+    with pytest.raises(Failure, match=r"hub-cache: .* has none of openvino/openvino_model\.xml, onnx/model\.onnx"):
+        locate()
+
+
+def test_every_source_says_why_it_was_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Failure) as raised:
+        locate(packaged={"other": "x"}, models_dir=str(tmp_path))
+    said = str(raised.value)
+    for part in ("packaged: not among other", f"local: {tmp_path}/org/model is no folder", "hub-cache: no ", "hub: not allowed"):
+        assert part in said
+    with pytest.raises(Failure, match="local: no models folder is configured"):
+        locate(source="local")
+    with pytest.raises(Failure, match=r"Tried packaged: not among none$"):
+        locate(source="packaged")
+    with pytest.raises(Failure, match="INVALID: source 'ftp' is not one of auto"):
+        locate(source="ftp")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(Failure, match="hub: offline"):
+        locate(allow_hub=True)
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "../x", "a/..", "a b/c", "org/mod?x=1", "http://host/x"])
+def test_no_name_of_the_hub(name: str) -> None:
+    with pytest.raises(Failure, match="is no name of a hub model"):
+        locate(name, source="hub", allow_hub=True)
+
+
+def test_a_hub_that_never_answers_costs_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        with pytest.raises(Failure, match=r"hub: .*(did not answer within 2 s|timed out)"):
+            locate(allow_hub=True)
+        assert time.monotonic() - started < 3
+
+
+def test_a_hub_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+    started = time.monotonic()
+    with pytest.raises(Failure, match=r"hub: .*refused"):
+        locate(allow_hub=True)
+    assert time.monotonic() - started < 1
+
+
+def test_an_endpoint_that_is_no_web_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "file:///etc")
+    with pytest.raises(Failure, match="no http address"):
+        locate(allow_hub=True)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that answers every question with `status` and counts them."""
+
+    asked: list[str]
+
+    def do_HEAD(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    asked: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneHub", (Hub,), {"asked": asked}))
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_what_the_hub_has_is_downloaded(hub: list[str], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def download(*args: Any) -> Path:
+        seen.append(args)
+        return cached(cache)
+
+    monkeypatch.setattr(sources, "_download", download)
+    assert locate("org/model", revision="abc", allow_hub=True)["source"] == "hub"
+    assert hub == ["/api/models/org/model"]
+    assert [args[1:] for args in seen] == [("org/model", "abc")]
+
+
+def test_a_download_that_fails_is_a_reason(hub: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_args: Any) -> Path:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(sources, "_download", download)
+    with pytest.raises(Failure, match=r"hub: .*OSError: disk full"):
+        locate(allow_hub=True)
+    assert hub
+
+
+@pytest.mark.parametrize(
+    ("files", "weights"),
+    [
+        (["onnx/model.onnx", "pytorch_model.bin"], ["onnx/model.onnx", "onnx/model.onnx_data"]),
+        (["openvino/openvino_model.xml", "onnx/model.onnx"], ["openvino/openvino_model.xml", "openvino/openvino_model.bin"]),
+        (["pytorch_model.bin", "model.safetensors"], None),
+    ],
+)
+def test_only_the_files_needed_are_fetched(files: list[str], weights: list[str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked: dict[str, Any] = {}
+
+    def snapshot_download(name: str, **options: Any) -> str:
+        asked.update(options, name=name)
+        return "folder"
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_args, **_options: files)
+    if weights is None:
+        with pytest.raises(sources._PassedOverError, match="has none of"):
+            sources._download("http://hub", NAME, None)
+    else:
+        assert sources._download("http://hub", NAME, "abc") == Path("folder")
+        assert asked["allow_patterns"][-2:] == weights
+        assert (asked["name"], asked["revision"], asked["endpoint"]) == (NAME, "abc", "http://hub")
+        assert not any(
+            pattern.endswith((".py", ".pkl", ".safetensors")) or "*.bin" in pattern for pattern in asked["allow_patterns"]
+        )

@@ -1,0 +1,77 @@
+package dev.ragbus;
+
+import static com.tngtech.archunit.base.DescribedPredicate.not;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.junit.AnalyzeClasses;
+import com.tngtech.archunit.junit.ArchTest;
+import com.tngtech.archunit.lang.ArchRule;
+
+/** Dependencies point one way: {@code app → http → (API) ← service → python → jep}. */
+@AnalyzeClasses(packages = "dev.ragbus", importOptions = ImportOption.DoNotIncludeTests.class)
+class ArchitectureTest {
+  private static final String API = "dev.ragbus";
+  private static final String OURS = "dev.ragbus..";
+
+  @ArchTest
+  static final ArchRule apiImportsNoneOfOurs =
+      noClasses()
+          .that()
+          .resideInAPackage(API)
+          .should()
+          .dependOnClassesThat(resideInAPackage(OURS).and(not(resideInAPackage(API))));
+
+  @ArchTest static final ArchRule pythonImportsTheApiOnly = onlyOf("python", "python");
+
+  @ArchTest
+  static final ArchRule serviceImportsTheApiAndPythonOnly = onlyOf("service", "service", "python");
+
+  @ArchTest static final ArchRule httpImportsTheApiOnly = onlyOf("http", "http");
+
+  @ArchTest
+  static final ArchRule onlyPythonImportsJep =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("dev.ragbus.python..")
+          .should()
+          .dependOnClassesThat()
+          .resideInAPackage("jep..");
+
+  @ArchTest
+  static final ArchRule onlyHttpImportsVertxWeb =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("dev.ragbus.http..")
+          .should()
+          .dependOnClassesThat()
+          .resideInAPackage("io.vertx.ext.web..");
+
+  @ArchTest
+  static final ArchRule noCycles = slices().matching("dev.ragbus.(**)").should().beFreeOfCycles();
+
+  @ArchTest
+  static final ArchRule namesAreThingsAndActs =
+      classes().should().haveNameNotMatching(".*(Manager|Helper|Utils?|Impl)");
+
+  private static ArchRule onlyOf(String from, String... to) {
+    String[] allowed = new String[to.length + 1];
+    allowed[0] = API;
+    for (int i = 0; i < to.length; i++) {
+      allowed[i + 1] = API + "." + to[i] + "..";
+    }
+    return noClasses()
+        .that()
+        .resideInAPackage(API + "." + from + "..")
+        .should()
+        .dependOnClassesThat(
+            resideInAPackage(OURS)
+                .and(
+                    not(
+                        com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage(
+                            allowed))));
+  }
+}

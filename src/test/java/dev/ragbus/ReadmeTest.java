@@ -1,0 +1,98 @@
+package dev.ragbus;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import examples.SearchVerticle;
+import io.vertx.core.Vertx;
+import java.io.IOException;
+import java.lang.reflect.Method;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+
+/** What the README shows is what there is. */
+class ReadmeTest {
+  private static final Path EXAMPLE = Path.of("src/test/java/examples/SearchVerticle.java");
+
+  private static String readme() throws IOException {
+    return Files.readString(Path.of("README.md"));
+  }
+
+  @Test
+  void theExampleIsTheOneThatRuns() throws IOException {
+    String source = Files.readString(EXAMPLE);
+
+    assertThat(readme()).contains(source.substring(source.indexOf("public class")).strip());
+
+    Vertx vertx = Vertx.vertx();
+    assertThat(Await.result(vertx.deployVerticle(new SearchVerticle()))).isNotBlank();
+    Await.result(vertx.close());
+  }
+
+  @Test
+  void itListsEveryAddress() throws Exception {
+    Set<String> addresses = new TreeSet<>();
+    for (Method method : Addresses.class.getDeclaredMethods()) {
+      if (method.getReturnType() == String.class
+          && method.getParameterCount() == 0
+          && !List.of("prefix", "toString").contains(method.getName())) {
+        addresses.add((String) method.invoke(Addresses.defaults()));
+      }
+    }
+
+    assertThat(firstColumn("rag\\.[a-z.]+")).containsExactlyInAnyOrderElementsOf(addresses);
+  }
+
+  @Test
+  void itListsEveryFailure() throws IOException {
+    String readme = readme();
+    for (RagbusException.Kind kind : RagbusException.Kind.values()) {
+      assertThat(readme).contains("`" + kind + "`").contains(" " + kind.code() + " ");
+    }
+  }
+
+  @Test
+  void itListsEveryOption() throws IOException {
+    Set<String> documented = new TreeSet<>();
+    String section = "";
+    for (String line : Files.readAllLines(Path.of("conf/ragbus.toml"))) {
+      if (line.startsWith("[")) {
+        section = line.replaceAll("[\\[\\]]", "");
+      } else if (!line.startsWith("# [[") && line.matches("(# )?[a-z_]+ = .*")) {
+        documented.add(key(section, line.replaceFirst("^# ", "").split(" = ")[0]));
+      }
+    }
+    documented.removeIf(key -> key.startsWith("models.") && !firstModelKeys().contains(key));
+
+    assertThat(firstColumn("[a-z]+(\\.[a-zA-Z_]+)+"))
+        .filteredOn(key -> !key.startsWith("rag."))
+        .containsExactlyInAnyOrderElementsOf(documented);
+  }
+
+  private static List<String> firstModelKeys() {
+    return Arrays.stream(RagbusOptions.Models.class.getRecordComponents())
+        .map(component -> "models." + component.getName())
+        .toList();
+  }
+
+  private static String key(String section, String name) {
+    return section.startsWith("python.functions.")
+        ? "python.functions.NAME." + name
+        : section + "." + name;
+  }
+
+  private static Set<String> firstColumn(String pattern) throws IOException {
+    Matcher matcher = Pattern.compile("(?m)^\\| `(" + pattern + ")`").matcher(readme());
+    Set<String> found = new TreeSet<>();
+    while (matcher.find()) {
+      found.add(matcher.group(1));
+    }
+    return found;
+  }
+}

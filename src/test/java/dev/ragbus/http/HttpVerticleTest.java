@@ -1,0 +1,509 @@
+package dev.ragbus.http;
+
+import static dev.ragbus.http.Served.JSON;
+import static dev.ragbus.http.Served.await;
+import static dev.ragbus.http.Served.failure;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ragbus.http.Served.Answer;
+import io.vertx.core.DeploymentOptions;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.HttpClientOptions;
+import io.vertx.core.http.HttpClientRequest;
+import io.vertx.core.http.HttpMethod;
+import io.vertx.core.http.HttpVersion;
+import io.vertx.core.json.JsonArray;
+import io.vertx.core.json.JsonObject;
+import io.vertx.core.net.NetClient;
+import io.vertx.junit5.VertxExtension;
+import io.vertx.micrometer.MicrometerMetricsOptions;
+import io.vertx.micrometer.VertxPrometheusOptions;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.Base64;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@ExtendWith(VertxExtension.class)
+class HttpVerticleTest {
+  private Served served;
+
+  @BeforeEach
+  void deploy(Vertx vertx) {
+    served = Served.deploy(vertx, new JsonObject());
+  }
+
+  private static Map<String, String> json(String... headers) {
+    Map<String, String> all = new HashMap<>(JSON);
+    for (int i = 0; i < headers.length; i += 2) {
+      all.put(headers[i], headers[i + 1]);
+    }
+    return all;
+  }
+
+  private Answer embed(String... headers) {
+    Buffer body = Buffer.buffer("{\"input\": \"abc\"}");
+    return served.send(HttpMethod.POST, "/v1/embeddings", json(headers), body);
+  }
+
+  // OpenAI
+
+  @Test
+  void embeddings_are_as_openai_writes_them() {
+    Answer answer =
+        served.post("/v1/embeddings", "{\"model\": \"m\", \"input\": [\"abc\", \"d\"]}");
+    assertThat(answer.status()).isEqualTo(200);
+    assertThat(answer.headers().get("content-type")).isEqualTo("application/json");
+    assertThat(answer.body().toString())
+        .isEqualTo(
+            "{\"object\":\"list\",\"data\":["
+                + "{\"object\":\"embedding\",\"index\":0,\"embedding\":[3.0,1.0,-3.0]},"
+                + "{\"object\":\"embedding\",\"index\":1,\"embedding\":[1.0,0.33333334,-1.0]}],"
+                + "\"model\":\"m\",\"usage\":{\"prompt_tokens\":4,\"total_tokens\":4}}");
+  }
+
+  @Test
+  void base64_is_little_endian_float32_whatever_the_type() {
+    for (String type : List.of("float", "int8")) {
+      Answer answer =
+          served.post(
+              "/v1/embeddings",
+              "{\"input\": \"d\", \"encoding_format\": \"base64\", \"user\": \"u\","
+                  + " \"dimensions\": 2, \"embedding_type\": \""
+                  + type
+                  + "\"}");
+      String text = answer.json().getJsonArray("data").getJsonObject(0).getString("embedding");
+      ByteBuffer bytes =
+          ByteBuffer.wrap(Base64.getDecoder().decode(text)).order(ByteOrder.LITTLE_ENDIAN);
+      assertThat(bytes.remaining()).isEqualTo(8);
+      assertThat(bytes.getFloat()).isEqualTo(1f);
+      assertThat(bytes.getFloat()).isEqualTo(type.equals("float") ? 1 / 3f : 0f);
+    }
+  }
+
+  @Test
+  void quantised_numbers_are_whole() {
+    Answer answer =
+        served.post("/v1/embeddings", "{\"input\": [\"abc\"], \"embedding_type\": \"int8\"}");
+    assertThat(answer.body().toString()).contains("\"embedding\":[3,1,-3]");
+  }
+
+  @Test
+  void a_large_request_and_reply_are_whole() {
+    String text = "x".repeat(400);
+    JsonArray input = new JsonArray(Collections.nCopies(2_000, text));
+    Answer answer =
+        served.post(
+            "/v1/embeddings", new JsonObject().put("input", input).put("dimensions", 30).encode());
+    assertThat(answer.status()).isEqualTo(200);
+    JsonArray data = answer.json().getJsonArray("data");
+    assertThat(data).hasSize(2_000);
+    assertThat(data.getJsonObject(1_999).getJsonArray("embedding")).hasSize(30);
+  }
+
+  @Test
+  void a_vector_that_is_not_finite_is_a_failure() {
+    Answer answer = served.post("/v1/embeddings", "{\"input\": [\"nan\"]}");
+    assertThat(answer.status()).isEqualTo(500);
+    assertThat(answer.json().getJsonObject("error").getString("code")).isEqualTo("runtime");
+  }
+
+  @Test
+  void models_are_as_openai_writes_them() {
+    JsonObject list = served.get("/v1/models").json();
+    assertThat(list.getString("object")).isEqualTo("list");
+    List<String> ids =
+        list.getJsonArray("data").stream().map(m -> ((JsonObject) m).getString("id")).toList();
+    assertThat(ids).containsExactly("fake", "cross/fake");
+    for (String path : List.of("/v1/models/cross/fake", "/v1/models/cross%2Ffake")) {
+      JsonObject model = served.get(path).json();
+      assertThat(model.getLong("created")).isPositive();
+      assertThat(model.copy().putNull("created"))
+          .isEqualTo(
+              new JsonObject()
+                  .put("id", "cross/fake")
+                  .put("object", "model")
+                  .putNull("created")
+                  .put("owned_by", "ragbus"));
+    }
+    Answer unknown = served.get("/v1/models/unknown");
+    assertThat(unknown.status()).isEqualTo(404);
+    assertThat(unknown.json().getJsonObject("error").getString("code"))
+        .isEqualTo("model_not_found");
+  }
+
+  // Reranking
+
+  @ParameterizedTest
+  @ValueSource(strings = {"/v1/rerank", "/rerank"})
+  void rankings_are_as_jina_writes_them(String path) {
+    Answer answer =
+        served.post(path, "{\"query\": \"q\", \"documents\": [\"abc\", {\"text\": \"d\"}]}");
+    assertThat(answer.status()).isEqualTo(200);
+    assertThat(answer.body().toString())
+        .isEqualTo(
+            "{\"model\":\"fake\",\"object\":\"list\",\"usage\":{\"total_tokens\":7},\"results\":["
+                + "{\"index\":1,\"document\":{\"text\":\"d\"},\"relevance_score\":0.5},"
+                + "{\"index\":0,\"document\":{\"text\":\"abc\"},\"relevance_score\":0.25}]}");
+  }
+
+  @Test
+  void rankings_leave_out_what_was_not_asked_for() {
+    Answer answer =
+        served.post(
+            "/v1/rerank",
+            "{\"model\": \"m\", \"query\": \"q\", \"texts\": [\"abc\", \"d\"], \"top_n\": 1,"
+                + " \"return_documents\": false, \"raw_scores\": true, \"truncate\": false,"
+                + " \"max_tokens_per_doc\": 5, \"max_chunks_per_doc\": 2,"
+                + " \"truncation_direction\": \"left\"}");
+    assertThat(answer.json().getJsonArray("results").encode())
+        .isEqualTo("[{\"index\":1,\"relevance_score\":0.5}]");
+  }
+
+  @Test
+  void rankings_are_as_cohere_writes_them() {
+    Answer answer =
+        served.post(
+            "/v2/rerank",
+            "{\"model\": \"m\", \"query\": \"q\", \"documents\": [\"abc\", \"cut\"], \"top_n\": 1,"
+                + " \"max_tokens_per_doc\": 4096, \"priority\": 1}");
+    assertThat(answer.status()).isEqualTo(200);
+    String id = answer.headers().get("X-Request-Id");
+    assertThat(answer.body().toString())
+        .isEqualTo(
+            "{\"id\":\""
+                + id
+                + "\",\"results\":[{\"index\":0,\"relevance_score\":0.25}],\"meta\":{"
+                + "\"api_version\":{\"version\":\"2\",\"is_deprecated\":false,"
+                + "\"is_experimental\":false},\"billed_units\":{\"search_units\":1},"
+                + "\"tokens\":{\"input_tokens\":7,\"output_tokens\":0},\"cached_tokens\":0,"
+                + "\"warnings\":[\"documents cut to fit the model: [1]\"]}}");
+  }
+
+  // Health and metrics
+
+  @Test
+  void readiness_is_what_the_service_says() {
+    assertThat(served.get("/health/live").body().toString()).isEqualTo("{\"status\":\"UP\"}");
+    assertThat(served.get("/health/ready").status()).isEqualTo(200);
+    served.service.initialized(false);
+    Answer starting = served.get("/health/ready");
+    assertThat(starting.status()).isEqualTo(503);
+    assertThat(starting.json().getBoolean("initialized")).isFalse();
+    assertThat(starting.json().getJsonArray("checks").getJsonObject(0).getString("id"))
+        .isEqualTo("lane");
+  }
+
+  @Test
+  void without_a_service_it_lives_and_is_not_ready(Vertx vertx) {
+    await(vertx.undeploy(served.service.deploymentID()));
+    assertThat(served.get("/health/live").status()).isEqualTo(200);
+    Answer ready = served.get("/health/ready");
+    assertThat(ready.status()).isEqualTo(503);
+    assertThat(ready.json().getString("status")).isEqualTo("DOWN");
+    Answer embed = embed();
+    assertThat(embed.status()).isEqualTo(503);
+    assertThat(embed.headers().get("Retry-After")).isEqualTo("1");
+    assertThat(embed.json().getJsonObject("error").getString("code")).isEqualTo("unavailable");
+  }
+
+  @Test
+  void metrics_are_served_where_they_are_on() {
+    assertThat(served.get("/metrics").status()).isEqualTo(404);
+    Vertx measured =
+        Vertx.vertx(
+            new VertxOptions()
+                .setMetricsOptions(
+                    new MicrometerMetricsOptions()
+                        .setPrometheusOptions(new VertxPrometheusOptions().setEnabled(true))
+                        .setEnabled(true)));
+    try {
+      Answer metrics = Served.deploy(measured, new JsonObject()).get("/metrics");
+      assertThat(metrics.status()).isEqualTo(200);
+      assertThat(metrics.body().toString()).contains("vertx_http_server_active_connections");
+    } finally {
+      await(measured.close());
+    }
+  }
+
+  // Failures of the service
+
+  @ParameterizedTest
+  @CsvSource({
+    "INVALID, 400, invalid_request_error",
+    "UNAUTHORIZED, 401, authentication_error",
+    "FORBIDDEN, 403, permission_error",
+    "MODEL_NOT_FOUND, 404, invalid_request_error",
+    "CONFLICT, 409, invalid_request_error",
+    "TOO_LARGE, 413, invalid_request_error",
+    "TYPE_CONVERSION, 422, invalid_request_error",
+    "OVERLOADED, 429, rate_limit_error",
+    "PYTHON, 500, server_error",
+    "RUNTIME, 500, server_error",
+    "SERIALIZATION, 500, server_error",
+    "NOT_INITIALIZED, 503, server_error",
+    "UNAVAILABLE, 503, server_error",
+    "INTERPRETER_LOCKED, 503, server_error",
+    "LANE_LOST, 503, server_error",
+    "TIMEOUT, 504, server_error",
+  })
+  void a_failure_has_its_status_and_the_words_of_its_dialect(String kind, int status, String type) {
+    Answer openAi = served.post("/v1/embeddings", "{\"input\": \"fail:" + kind + "\"}");
+    assertThat(openAi.status()).isEqualTo(status);
+    JsonObject error = openAi.json().getJsonObject("error");
+    assertThat(error.fieldNames()).containsExactly("message", "type", "param", "code");
+    assertThat(error.getString("message")).isEqualTo("input were asked to");
+    assertThat(error.getString("type")).isEqualTo(type);
+    assertThat(error.getString("code")).isEqualToIgnoringCase(kind);
+    String retryAfter = status == 429 ? "3" : status == 503 ? "1" : null;
+    assertThat(openAi.headers().get("Retry-After")).isEqualTo(retryAfter);
+
+    String ranking = "{\"query\": \"fail:" + kind + "\", \"documents\": [\"a\"]}";
+    Answer jina = served.post("/v1/rerank", ranking);
+    assertThat(jina.status()).isEqualTo(status);
+    assertThat(jina.json().getJsonObject("error").getString("message"))
+        .isEqualTo("documents were asked to");
+    Answer cohere = served.post("/v2/rerank", ranking);
+    assertThat(cohere.status()).isEqualTo(status);
+    assertThat(cohere.json()).isEqualTo(new JsonObject().put("message", "documents were asked to"));
+    assertThat(cohere.headers().get("Retry-After")).isEqualTo(retryAfter);
+  }
+
+  @Test
+  void a_cancelled_request_gets_no_answer() {
+    Future<Answer> sending =
+        served.sending(
+            HttpMethod.POST,
+            "/v1/embeddings",
+            JSON,
+            Buffer.buffer("{\"input\": \"fail:CANCELLED\"}"));
+    assertThat(failure(sending)).isNotNull();
+    assertThat(embed().status()).isEqualTo(200);
+  }
+
+  // Ids, deadlines, cancellation
+
+  @Test
+  void a_request_id_comes_back_and_travels_under_a_name_of_its_own() {
+    assertThat(embed("X-Request-Id", "mine").headers().get("X-Request-Id")).isEqualTo("mine");
+    String longest = "x".repeat(64);
+    assertThat(embed("X-Request-Id", longest).headers().get("X-Request-Id")).isEqualTo(longest);
+    String made = embed("X-Request-Id", "not valid").headers().get("X-Request-Id");
+    assertThat(served.service.ids.get(0)).startsWith("mine.").hasSize(41);
+    assertThat(served.service.ids.get(1)).startsWith("x".repeat(27) + ".").hasSize(64);
+    assertThat(served.service.ids.get(2)).isEqualTo(made).hasSize(36);
+    assertThat(served.get("/nothing").headers().get("X-Request-Id")).hasSize(36);
+  }
+
+  @Test
+  void the_time_left_travels_and_is_capped() {
+    embed();
+    embed("X-Timeout-Ms", "1500");
+    embed("timeout-ms", "999999999");
+    served.post("/v1/rerank", "{\"query\": \"q\", \"documents\": [\"a\"]}");
+    assertThat(served.service.timeouts).containsExactly(30_000L, 1_500L, 30_000L, 60_000L);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "-1", "soon", "1.5", "99999999999999999999"})
+  void a_bad_time_left_is_refused(String timeout) {
+    Answer answer = embed("X-Timeout-Ms", timeout);
+    assertThat(answer.status()).isEqualTo(400);
+    assertThat(answer.json().getJsonObject("error").getString("message"))
+        .startsWith("X-Timeout-Ms must be");
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void a_client_that_goes_cancels_its_request_and_no_other(boolean http2, Vertx vertx) {
+    Map<String, String> sameId = json("X-Request-Id", "same");
+    Buffer body = Buffer.buffer("{\"input\": \"hold\"}");
+    Future<String> otherHeld = served.service.holding();
+    Future<Answer> other = served.sending(HttpMethod.POST, "/v1/embeddings", sameId, body);
+    await(otherHeld);
+
+    Future<String> held = served.service.holding();
+    Future<String> cancelled = served.service.cancelled();
+    var client =
+        vertx.createHttpClient(
+            new HttpClientOptions()
+                .setProtocolVersion(http2 ? HttpVersion.HTTP_2 : HttpVersion.HTTP_1_1));
+    HttpClientRequest request =
+        await(client.request(HttpMethod.POST, served.port(), "127.0.0.1", "/v1/embeddings"));
+    request.headers().setAll(sameId);
+    request.send(body);
+    String id = await(held);
+    request.reset();
+    assertThat(await(cancelled)).isEqualTo(id);
+
+    served.service.release();
+    assertThat(await(other).status()).isEqualTo(200);
+  }
+
+  // Who may ask
+
+  @ParameterizedTest
+  @CsvSource({
+    "Host, evil.example, 403",
+    "Host, evil.example:8080, 403",
+    "Host, 127.0.0.1.evil.example, 403",
+    "Host, localhost.evil.example, 403",
+    "Host, 10.0.0.1, 403",
+    "Host, localhost, 200",
+    "Host, LOCALHOST:1, 200",
+    "Host, 127.1.2.3:99, 200",
+    "Host, [::1]:99, 200",
+    "Origin, http://evil.example, 403",
+    "Origin, http://localhost:1, 403",
+    "Origin, null, 403",
+    "Origin, file://, 403",
+  })
+  void only_this_machine_and_no_foreign_page_may_ask(String header, String value, int status) {
+    for (Answer answer :
+        List.of(
+            embed(header, value),
+            served.send(HttpMethod.GET, "/health/live", Map.of(header, value), null),
+            served.send(HttpMethod.GET, "/metrics", Map.of(header, value), null))) {
+      assertThat(answer.status()).isIn(status == 403 ? List.of(403) : List.of(200, 404));
+      if (status == 403) {
+        assertThat(answer.json().getJsonObject("error").getString("type"))
+            .isEqualTo("permission_error");
+      }
+    }
+  }
+
+  @Test
+  void its_own_pages_may_ask() {
+    assertThat(embed("Origin", "http://127.0.0.1:" + served.port()).status()).isEqualTo(200);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"0.0.0.0", "::", "192.168.1.1", "example.com", "127.0.0.1.example.com"})
+  void it_binds_to_loopback_only(String host, Vertx vertx) {
+    JsonObject config =
+        new JsonObject().put("http", new JsonObject().put("host", host).put("port", 0));
+    Future<String> deployed =
+        vertx.deployVerticle(new HttpVerticle(), new DeploymentOptions().setConfig(config));
+    assertThat(failure(deployed))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("http.host must be a loopback address")
+        .hasMessageEndingWith("not " + host);
+  }
+
+  // Protocol
+
+  @Test
+  void a_port_that_is_taken_is_named(Vertx vertx) {
+    JsonObject config = new JsonObject().put("http", new JsonObject().put("port", served.port()));
+    Vertx other = Vertx.vertx();
+    try {
+      Future<String> deployed =
+          other.deployVerticle(new HttpVerticle(), new DeploymentOptions().setConfig(config));
+      assertThat(failure(deployed))
+          .hasMessageStartingWith("cannot listen on 127.0.0.1:" + served.port());
+    } finally {
+      await(other.close());
+    }
+  }
+
+  @Test
+  void javas_client_upgrades_to_http_2() throws Exception {
+    HttpRequest request =
+        HttpRequest.newBuilder(URI.create("http://localhost:" + served.port() + "/v1/embeddings"))
+            .header("Content-Type", "application/json")
+            .POST(HttpRequest.BodyPublishers.ofString("{\"input\": [\"abc\"]}"))
+            .build();
+    HttpClient client = HttpClient.newHttpClient();
+    for (int i = 0; i < 2; i++) {
+      HttpResponse<String> answer = client.send(request, HttpResponse.BodyHandlers.ofString());
+      assertThat(answer.statusCode()).isEqualTo(200);
+      assertThat(answer.version()).isEqualTo(HttpClient.Version.HTTP_2);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "'GARBAGE\r\n\r\n', 400",
+    "'GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n', 400",
+    "'POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400",
+    "'GET /health/live HTTP/1.1\r\n\r\n', 400",
+    "'GET /v1/models/%ff HTTP/1.1\r\nHost: localhost\r\n\r\n', 200",
+  })
+  void what_is_hardly_http_gets_json_too(String bytes, int status, Vertx vertx) {
+    String answer =
+        await(
+            vertx
+                .createNetClient()
+                .connect(served.port(), "127.0.0.1")
+                .compose(
+                    socket -> {
+                      var promise = Promise.<String>promise();
+                      socket.handler(data -> promise.tryComplete(data.toString()));
+                      return socket.write(bytes).compose(written -> promise.future());
+                    }));
+    assertThat(answer).containsPattern("^HTTP/1.[01] " + status + " ").contains("\r\n\r\n{");
+  }
+
+  @Test
+  void what_is_too_long_for_http_gets_json_too() {
+    Answer line = served.get("/" + "a".repeat(9_000));
+    assertThat(line.status()).isEqualTo(414);
+    assertThat(line.json().getJsonObject("error").getString("code")).isEqualTo("too_large");
+    Answer headers =
+        served.send(HttpMethod.GET, "/health/live", Map.of("X", "a".repeat(9_000)), null);
+    assertThat(headers.status()).isEqualTo(431);
+  }
+
+  @Test
+  void stopping_answers_what_was_accepted_and_refuses_the_rest(Vertx vertx) {
+    Future<String> held = served.service.holding();
+    Future<Answer> accepted =
+        served.sending(
+            HttpMethod.POST, "/v1/embeddings", JSON, Buffer.buffer("{\"input\": \"hold\"}"));
+    await(held);
+    int port = served.port();
+    Future<Void> undeployed = served.undeployHttp();
+    NetClient late = vertx.createNetClient();
+    Awaitility.await().until(() -> failure(late.connect(port, "127.0.0.1")) != null);
+    assertThat(undeployed.isComplete()).isFalse();
+    served.service.release();
+    assertThat(await(accepted).status()).isEqualTo(200);
+    await(undeployed);
+  }
+
+  @Test
+  void stopping_waits_no_longer_than_the_drain_timeout() {
+    Vertx vertx = Vertx.vertx();
+    Served impatient =
+        Served.deploy(
+            vertx, new JsonObject().put("lanes", new JsonObject().put("drain_timeout", "100ms")));
+    Future<String> held = impatient.service.holding();
+    Future<Answer> accepted =
+        impatient.sending(
+            HttpMethod.POST, "/v1/embeddings", JSON, Buffer.buffer("{\"input\": \"hold\"}"));
+    await(held);
+    long before = System.nanoTime();
+    await(impatient.undeployHttp());
+    assertThat(TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - before)).isBetween(90L, 5_000L);
+    assertThat(failure(accepted)).isNotNull();
+    await(vertx.close());
+  }
+}

@@ -1,0 +1,103 @@
+package dev.ragbus.python;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import dev.ragbus.Await;
+import dev.ragbus.service.TestService;
+import io.vertx.core.Vertx;
+import io.vertx.core.json.JsonObject;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** What Python may and may not do inside the JVM. */
+class BridgeTest {
+  private static Vertx vertx;
+  private static TestService service;
+
+  @BeforeAll
+  static void deploy() {
+    vertx = Vertx.vertx();
+    service = TestService.start(vertx, new JsonObject());
+  }
+
+  @AfterAll
+  static void undeploy() {
+    service.close();
+    Await.result(vertx.close());
+  }
+
+  @Test
+  void pythonCannotReachJava() {
+    assertThatThrownBy(() -> TestInterpreter.exec("from java.lang import Runtime"))
+        .hasMessageContaining("java");
+    assertThatThrownBy(() -> TestInterpreter.exec("import jep; jep.findClass('java.lang.Runtime')"))
+        .hasMessageContaining("findClass");
+  }
+
+  @Test
+  void exitingIsAFailureNotTheEndOfTheJvm() {
+    String code =
+        """
+        import ragbus.bridge as bridge, sys
+        def leave(**ignored):
+            sys.exit(3)
+        bridge._OPERATIONS['leave'] = leave
+        answer = bridge.call('leave', b'{}')
+        del bridge._OPERATIONS['leave']
+        """;
+
+    assertThat(TestInterpreter.value(code, "answer[0]")).isEqualTo(false);
+    assertThat((String) TestInterpreter.value(code, "answer[1].decode()")).contains("SystemExit");
+  }
+
+  @Test
+  void printedLinesReachTheLogEscaped() {
+    List<String> lines = new CopyOnWriteArrayList<>();
+    Handler handler =
+        new Handler() {
+          @Override
+          public void publish(LogRecord record) {
+            lines.add(record.getMessage());
+          }
+
+          @Override
+          public void flush() {}
+
+          @Override
+          public void close() {}
+        };
+    Logger logger = Logger.getLogger("dev.ragbus.python.output");
+    logger.addHandler(handler);
+    try {
+      TestInterpreter.exec("print('caf\\u00e9 one\\u001b[31m'); print('two')");
+      await()
+          .untilAsserted(
+              () -> {
+                assertThat(lines).anyMatch(line -> line.endsWith("two"));
+                assertThat(lines).anyMatch(line -> line.contains("café one"));
+                assertThat(lines).noneMatch(line -> line.contains("\u001b"));
+              });
+    } finally {
+      logger.removeHandler(handler);
+    }
+  }
+
+  @Test
+  void processSettingsAreMadeFromInside() {
+    assertThat(TestInterpreter.value("import sys", "sys.getswitchinterval()")).isEqualTo(0.0005);
+    assertThat(TestInterpreter.value("import os", "os.environ['TOKENIZERS_PARALLELISM']"))
+        .isEqualTo("false");
+    assertThat(TestInterpreter.value("import os", "os.environ['HF_HUB_DISABLE_TELEMETRY']"))
+        .isEqualTo("1");
+    assertThatThrownBy(() -> TestInterpreter.exec("import sys; sys.setrecursionlimit(10**6)"))
+        .hasMessageContaining("recursion");
+  }
+}

@@ -1,0 +1,724 @@
+package dev.ragbus.service;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ragbus.ModelSpec;
+import dev.ragbus.ModelType;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.Usage;
+import dev.ragbus.python.Engine;
+import dev.ragbus.python.Engine.ForwardCall;
+import dev.ragbus.python.Engine.TokenRow;
+import dev.ragbus.service.FakeEngine.Held;
+import io.vertx.core.Future;
+import io.vertx.core.json.JsonObject;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.RepeatedTest;
+import org.junit.jupiter.api.RepetitionInfo;
+import org.junit.jupiter.api.Test;
+
+class BatcherTest {
+  private static final String TEN = "0123456789";
+
+  private final ManualTime time = new ManualTime();
+  private FakeEngine engine = new FakeEngine(1);
+  private Batcher batcher = batcher(new JsonObject());
+  private final LoadedModel model = loaded("m", false);
+
+  private Batcher batcher(JsonObject batching) {
+    RagbusOptions options = FakeEngine.options(new JsonObject().put("batching", batching));
+    return new Batcher(time.vertx(), engine, options, time::nanos);
+  }
+
+  private void lanes(int lanes, JsonObject batching) {
+    Engine.Model known = model.engineModel();
+    engine = new FakeEngine(lanes);
+    assertThat(engine.add(false)).isEqualTo(known);
+    batcher = batcher(batching);
+  }
+
+  private LoadedModel loaded(String name, boolean crossEncoder) {
+    ModelType type = crossEncoder ? ModelType.CROSS_ENCODER : ModelType.EMBEDDING;
+    return new LoadedModel(ModelSpec.of(name, type), engine.add(crossEncoder), time.nanos());
+  }
+
+  /** A job under test and what became of it. */
+  private final class Submitted {
+    final Job job;
+    final Map<Integer, float[]> rows = new TreeMap<>();
+    final List<Object> answers = new ArrayList<>();
+
+    Submitted(LoadedModel model, String id, long millis, String query, List<String> texts) {
+      this(model, id, millis, query, texts, true);
+    }
+
+    Submitted(
+        LoadedModel model,
+        String id,
+        long millis,
+        String query,
+        List<String> texts,
+        boolean truncate) {
+      int outputs = model.engineModel().outputs();
+      Job.Spec spec =
+          new Job.Spec(
+              model,
+              query,
+              texts,
+              false,
+              0,
+              1,
+              false,
+              truncate,
+              0,
+              true,
+              (text, values, offset) -> {
+                float[] row = java.util.Arrays.copyOfRange(values, offset, offset + outputs);
+                assertThat(rows.put(text, row)).as("row of text %s run once", text).isNull();
+              });
+      job = new Job(spec, time.inMillis(millis), id);
+      batcher
+          .submit(job)
+          .onComplete(result -> answers.add(result.succeeded() ? result.result() : result.cause()));
+    }
+
+    boolean succeeded() {
+      return answers.size() == 1 && answers.get(0) instanceof Usage;
+    }
+
+    RagbusException failure() {
+      assertThat(answers).singleElement().isInstanceOf(RagbusException.class);
+      return (RagbusException) answers.get(0);
+    }
+  }
+
+  private Submitted submit(String... texts) {
+    return submit("id", 10_000, texts);
+  }
+
+  private Submitted submit(String id, long millis, String... texts) {
+    return new Submitted(model, id, millis, null, List.of(texts));
+  }
+
+  private static String[] same(int count, String text) {
+    return Collections.nCopies(count, text).toArray(String[]::new);
+  }
+
+  private static List<List<String>> texts(FakeEngine engine) {
+    return engine.forwarded.stream().map(FakeEngine::texts).toList();
+  }
+
+  private void assertNothingIsHeld() {
+    assertThat(batcher.stats().items()).as("texts held").isZero();
+    assertThat(batcher.stats().tokens()).as("tokens held").isZero();
+    assertThat(time.openTimers()).as("timers").isZero();
+    assertThat(batcher.drained().succeeded()).as("drained").isTrue();
+  }
+
+  @Test
+  void anIdleLaneGetsWorkAtOnce() {
+    Submitted job = submit("one");
+    assertThat(texts(engine)).containsExactly(List.of("one"));
+    engine.finish();
+    assertThat(job.succeeded()).isTrue();
+    assertThat(job.rows.get(0)).containsExactly(3, 'o', 'e', 1);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void batchesGrowWhileTheLanesAreBusy() {
+    submit("a1");
+    List<Submitted> others = IntStream.range(0, 5).mapToObj(i -> submit("b" + i)).toList();
+    assertThat(engine.forwarded).hasSize(1);
+    engine.finish();
+    assertThat(texts(engine)).last().isEqualTo(List.of("b0", "b1", "b2", "b3", "b4"));
+    engine.finish();
+    assertThat(others).allMatch(Submitted::succeeded);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void everyIdleLaneTakesABatch() {
+    lanes(3, new JsonObject().put("max_batch_tokens", 10));
+    submit(TEN, TEN, TEN, TEN);
+    assertThat(engine.running).extracting(FakeEngine.Running::lane).containsExactly(0, 1, 2);
+    engine.finish(1);
+    assertThat(engine.running).extracting(FakeEngine.Running::lane).containsExactly(0, 2, 1);
+  }
+
+  @Test
+  void likeLengthsRunTogether() {
+    submit("busy");
+    Submitted long1 = submit(TEN.repeat(6));
+    submit("abc");
+    submit(TEN.repeat(6) + "1");
+    submit("abd");
+    engine.finish();
+    assertThat(texts(engine)).last().isEqualTo(List.of(TEN.repeat(6), TEN.repeat(6) + "1"));
+    engine.finish();
+    assertThat(texts(engine)).last().isEqualTo(List.of("abc", "abd"));
+    assertThat(long1.succeeded()).isTrue();
+  }
+
+  @Test
+  void aBatchStaysWithinItsTokensAndRows() {
+    submit("x");
+    submit(same(100, TEN));
+    submit(same(100, TEN.repeat(5)));
+    engine.finish();
+    engine.finishAll();
+    for (ForwardCall call : engine.forwarded) {
+      int width = call.rows().stream().mapToInt(TokenRow::length).max().orElseThrow();
+      assertThat(call.rows()).hasSizeBetween(1, 32);
+      assertThat(call.rows().size() * width).isLessThanOrEqualTo(512);
+    }
+    assertThat(engine.forwarded).hasSize(1 + 4 + 10);
+  }
+
+  @Test
+  void pairsHaveARowBudgetOfTheirOwn() {
+    LoadedModel reranker = loaded("r", true);
+    Submitted job = new Submitted(reranker, "id", 1_000, "q", List.of(same(40, "a")));
+    assertThat(engine.finishAll()).isEqualTo(3);
+    assertThat(engine.forwarded).extracting(call -> call.rows().size()).containsExactly(16, 16, 8);
+    assertThat(FakeEngine.texts(engine.forwarded.get(0))).containsOnly("qa");
+    assertThat(job.succeeded()).isTrue();
+  }
+
+  @Test
+  void modelsAreNotMixed() {
+    LoadedModel other = loaded("o", false);
+    submit("busy");
+    submit("a");
+    new Submitted(other, "id", 1_000, null, List.of("b"));
+    submit("c");
+    engine.finishAll();
+    assertThat(texts(engine)).containsExactly(List.of("busy"), List.of("a", "c"), List.of("b"));
+  }
+
+  @Test
+  void aLargeRequestIsSplitAndMergedInOrder() {
+    lanes(2, new JsonObject());
+    List<String> texts = new ArrayList<>();
+    for (int i = 0; i < 300; i++) {
+      texts.add((char) ('A' + i) + "x".repeat(i % 50));
+    }
+    Submitted job = new Submitted(model, "id", 1_000, null, texts);
+    Random random = new Random(1);
+    while (!engine.running.isEmpty()) {
+      engine.finish(random.nextInt(engine.running.size()));
+    }
+    assertThat(job.succeeded()).isTrue();
+    assertThat(job.rows).hasSize(300);
+    job.rows.forEach(
+        (text, row) -> {
+          assertThat(row[0]).isEqualTo(1 + text % 50);
+          assertThat(row[1]).isEqualTo('A' + text);
+        });
+    int tokens = texts.stream().mapToInt(String::length).sum();
+    assertThat(job.answers).containsExactly(new Usage(tokens, List.of()));
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void textsAreTokenisedAFewAtATimeJobsTakingTurns() {
+    engine.held.add(Held.TOKENIZE);
+    submit(same(1_000, "big"));
+    submit("small");
+    assertThat(engine.tokenized).hasSize(2);
+    assertThat(engine.tokenized).allMatch(call -> call.texts().size() <= 64);
+    engine.finishTokenizing();
+    engine.finishTokenizing();
+    assertThat(engine.tokenized)
+        .filteredOn(call -> call.texts().equals(List.of("small")))
+        .hasSize(1);
+  }
+
+  @Test
+  void aTokenisingCallIsBoundedInCharacters() {
+    engine.held.add(Held.TOKENIZE);
+    submit(same(3, "x".repeat(40_000)));
+    assertThat(engine.tokenized.get(0).texts()).hasSize(1);
+  }
+
+  @Test
+  void aSingleTextDoesNotWaitForALargeRequest() {
+    submit(same(10_000, TEN));
+    for (int i = 0; i < 10; i++) {
+      engine.finish();
+    }
+    Submitted single = submit("id", 1_000, "9876543210");
+    int before = engine.forwarded.size();
+    while (!single.succeeded()) {
+      engine.finish();
+    }
+    int started = engine.forwarded.size() - before;
+    assertThat(started - 1)
+        .as("batches started since, its own and the next one out")
+        .isBetween(1, 3);
+  }
+
+  @Test
+  void aStreamOfSmallRequestsDoesNotStarveALargeOne() {
+    List<Submitted> clients = new ArrayList<>();
+    for (int i = 0; i < 100; i++) {
+      clients.add(submit("id", 1_000_000, "client"));
+    }
+    Submitted large = submit("id", 1_000_000, same(100, "larger"));
+    for (int pass = 0; pass < 300 && !large.succeeded(); pass++) {
+      engine.finish();
+      clients.replaceAll(client -> client.succeeded() ? submit("id", 1_000_000, "client") : client);
+    }
+    assertThat(large.succeeded()).isTrue();
+  }
+
+  @Test
+  void aStreamForOneModelDoesNotStarveAnother() {
+    List<Submitted> clients = new ArrayList<>();
+    for (int i = 0; i < 100; i++) {
+      clients.add(submit("id", 1_000_000, "client"));
+    }
+    LoadedModel other = loaded("o", false);
+    Submitted single = new Submitted(other, "id", 1_000_000, null, List.of("other"));
+    for (int pass = 0; pass < 20 && !single.succeeded(); pass++) {
+      engine.finish();
+      clients.replaceAll(client -> client.succeeded() ? submit("id", 1_000_000, "client") : client);
+    }
+    assertThat(single.succeeded()).isTrue();
+  }
+
+  @Test
+  void aFullQueueRefusesAtOnceAndHoldsNothing() {
+    lanes(1, new JsonObject().put("max_queue_items", 10));
+    Submitted first = submit(same(9, "a"));
+    Submitted refused = submit("b", "c");
+    RagbusException failure = refused.failure();
+    assertThat(failure.kind()).isEqualTo(Kind.OVERLOADED);
+    assertThat(failure.retryable()).isTrue();
+    assertThat(failure.retryAfterMillis()).isPositive();
+    assertThat(failure.getMessage()).contains("max_queue_items = 10", "9 texts");
+    assertThat(batcher.stats().items()).isEqualTo(9);
+    assertThat(submit("d").answers).isEmpty();
+    engine.finishAll();
+    assertThat(first.succeeded()).isTrue();
+    assertThat(texts(engine).toString()).doesNotContain("b");
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void theQueueIsBoundedInTokensToo() {
+    lanes(1, new JsonObject().put("max_queue_tokens", 50));
+    submit(TEN.repeat(4));
+    assertThat(submit(TEN.repeat(4)).failure().kind()).isEqualTo(Kind.OVERLOADED);
+    engine.finish();
+    assertThat(submit(TEN.repeat(4)).answers).isEmpty();
+  }
+
+  @Test
+  void tokensHeldAreTheTrueOnesOnceTheyAreKnown() {
+    engine.held.add(Held.TOKENIZE);
+    submit(TEN.repeat(4));
+    assertThat(batcher.stats().tokens()).isEqualTo(12);
+    engine.finishTokenizing();
+    assertThat(batcher.stats().tokens()).isEqualTo(40);
+  }
+
+  @Test
+  void anIdleQueueTakesARequestOfAnySize() {
+    lanes(1, new JsonObject().put("max_queue_items", 10));
+    assertThat(submit(same(100, "a")).answers).isEmpty();
+  }
+
+  @Test
+  void aFullerQueueSaysToComeBackLater() {
+    lanes(1, new JsonObject().put("max_queue_items", 1_000).put("max_queue_tokens", 100_000));
+    submit(same(900, TEN));
+    RagbusException early = submit(same(200, TEN)).failure();
+    lanes(1, new JsonObject().put("max_queue_items", 1_000).put("max_queue_tokens", 100_000));
+    submit(same(900, TEN.repeat(5)));
+    RagbusException late = submit(same(200, TEN)).failure();
+    assertThat(late.retryAfterMillis()).isGreaterThan(early.retryAfterMillis());
+  }
+
+  @Test
+  void aFailingBatchSaysNothingAboutSpeed() {
+    lanes(1, new JsonObject().put("max_queue_items", 1_000));
+    for (int i = 0; i < 100; i++) {
+      submit("a");
+      engine.fail(0, Kind.PYTHON);
+    }
+    submit(same(900, TEN));
+    assertThat(submit(same(200, TEN)).failure().retryAfterMillis()).isBetween(3_000L, 6_000L);
+  }
+
+  @Test
+  void lateWorkIsDroppedBeforeItRunsAndCounted() {
+    Submitted running = submit("id", 500, "running");
+    Submitted waiting = submit("id", 100, "w1", "w2");
+    time.advanceMillis(100);
+    assertThat(waiting.failure().kind()).isEqualTo(Kind.TIMEOUT);
+    assertThat(waiting.failure().getMessage()).contains("before the work had started");
+    assertThat(batcher.stats().dropped()).isEqualTo(2);
+    assertThat(batcher.stats().items()).isEqualTo(1);
+    time.advanceMillis(400);
+    assertThat(running.failure().getMessage()).contains("while the work was running");
+    engine.finish();
+    assertThat(engine.running).isEmpty();
+    assertThat(running.rows).isEmpty();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void lateWorkIsCountedAlsoWhereItWasNotTokenisedYet() {
+    engine.held.add(Held.TOKENIZE);
+    submit("id", 100, "w1", "w2");
+    time.advanceMillis(100);
+    assertThat(batcher.stats().dropped()).isEqualTo(2);
+    engine.finishTokenizing();
+    assertThat(engine.forwarded).isEmpty();
+    assertThat(batcher.stats().dropped()).isEqualTo(2);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aRequestThatComesLateIsNotAdmitted() {
+    assertThat(submit("id", 0, "late").failure().kind()).isEqualTo(Kind.TIMEOUT);
+    assertThat(engine.tokenized).isEmpty();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aCancelledRequestThatWaitsIsNotRun() {
+    submit("x");
+    Submitted cancelled = submit("mine", 1_000, "c1", "c2");
+    Submitted other = submit("other", 1_000, "o1");
+    batcher.cancel("mine");
+    batcher.cancel("nobody");
+    assertThat(cancelled.failure().kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(batcher.stats().dropped()).isEqualTo(2);
+    engine.finishAll();
+    assertThat(other.succeeded()).isTrue();
+    assertThat(texts(engine)).containsExactly(List.of("x"), List.of("o1"));
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aCancelledRequestThatRunsIsAnsweredAtOnceAndItsRowsAreIgnored() {
+    Submitted job = submit("mine", 1_000, same(100, TEN));
+    batcher.cancel("mine");
+    assertThat(job.failure().kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(batcher.stats().items()).isZero();
+    engine.finish();
+    assertThat(engine.running).isEmpty();
+    assertThat(job.rows).isEmpty();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void allRequestsOfAnIdAreCancelled() {
+    Submitted first = submit("mine", 1_000, "a");
+    Submitted second = submit("mine", 1_000, "b");
+    batcher.cancel("mine");
+    assertThat(first.failure().kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(second.failure().kind()).isEqualTo(Kind.CANCELLED);
+  }
+
+  @Test
+  void aRequestWhoseTokensFailIsAnswered() {
+    engine.held.add(Held.TOKENIZE);
+    Submitted job = submit("a");
+    engine.tokenizing.remove(0).promise().fail(RagbusException.of(Kind.LANE_LOST, "gone"));
+    assertThat(job.failure().kind()).isEqualTo(Kind.LANE_LOST);
+    Submitted untyped = submit("b");
+    engine.tokenizing.remove(0).promise().fail(new IllegalStateException("odd"));
+    assertThat(untyped.failure().kind()).isEqualTo(Kind.RUNTIME);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aTextThatMayNotBeCutIsRefusedWithItsLimit() {
+    Submitted job = new Submitted(model, "id", 1_000, null, List.of("ok", "x".repeat(65)), false);
+    assertThat(job.failure().kind()).isEqualTo(Kind.TOO_LARGE);
+    assertThat(job.failure().getMessage()).contains("texts[1]", "65", "64");
+    assertThat(engine.forwarded).isEmpty();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void cutTextsAreReported() {
+    Submitted job = submit("ok", "x".repeat(65), "y".repeat(64), "z".repeat(100));
+    engine.finishAll();
+    assertThat(job.answers).containsExactly(new Usage(2 + 3 * 64, List.of(1, 3)));
+  }
+
+  @Test
+  void aFailedBatchOfOneRequestFailsIt() {
+    Submitted job = submit("a", "b");
+    Submitted next = submit("c");
+    engine.fail(0, Kind.PYTHON);
+    assertThat(job.failure().kind()).isEqualTo(Kind.PYTHON);
+    engine.finish();
+    assertThat(next.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aFailedSharedBatchIsRunAgainRequestByRequest() {
+    submit("x");
+    Submitted first = submit("a1", "a2");
+    Submitted bad = submit("bb");
+    Submitted third = submit("cc");
+    Submitted later = submit("dd".repeat(30));
+    engine.finish();
+    engine.fail(0, Kind.PYTHON);
+    assertThat(FakeEngine.texts(engine.running.get(0).call())).containsExactly("a1", "a2");
+    engine.finish();
+    assertThat(FakeEngine.texts(engine.running.get(0).call())).containsExactly("bb");
+    engine.fail(0, Kind.PYTHON);
+    engine.finishAll();
+    assertThat(bad.failure().kind()).isEqualTo(Kind.PYTHON);
+    assertThat(List.of(first, third, later)).allMatch(Submitted::succeeded);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void anErrorOfACancelledRequestDoesNotTouchTheOthersOfItsBatch() {
+    submit("x");
+    submit("bad", 1_000, "bb");
+    Submitted good = submit("gg");
+    engine.finish();
+    batcher.cancel("bad");
+    engine.fail(0, Kind.PYTHON);
+    engine.finishAll();
+    assertThat(good.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aRequestCancelledBeforeItsTurnToRunAgainIsNotRun() {
+    submit("x");
+    Submitted first = submit("first", 1_000, "aa");
+    submit("second", 1_000, "bb");
+    engine.finish();
+    engine.fail(0, Kind.PYTHON);
+    batcher.cancel("second");
+    engine.finish();
+    assertThat(first.succeeded()).isTrue();
+    assertThat(engine.running).isEmpty();
+    assertThat(texts(engine)).last().isEqualTo(List.of("aa"));
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aLostLaneFailsItsRequestsAndIsUsedAgain() {
+    submit("x");
+    Submitted first = submit("a");
+    Submitted second = submit("b");
+    engine.finish();
+    engine.fail(0, Kind.LANE_LOST);
+    assertThat(first.failure().kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(first.failure().retryable()).isTrue();
+    assertThat(second.failure().kind()).isEqualTo(Kind.LANE_LOST);
+    Submitted next = submit("c");
+    engine.finish();
+    assertThat(next.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void numbersThatAreNotFiniteFailTheirOwnRequestOnly() {
+    for (float bad : new float[] {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY}) {
+      Submitted first = submit("x");
+      Submitted good = submit("a");
+      Submitted broken = submit("b0", "b1");
+      engine.finish();
+      float[] results = FakeEngine.results(engine.running.get(0).call());
+      results[4 * engine.running.get(0).call().rows().size() - 1] = bad;
+      engine.finishWith(0, results);
+      assertThat(List.of(first, good)).allMatch(Submitted::succeeded);
+      assertThat(broken.failure().kind()).isEqualTo(Kind.RUNTIME);
+      assertThat(broken.failure().getMessage()).contains("texts[1]", "not finite");
+    }
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aBatchOfTheWrongSizeFailsItsRequests() {
+    Submitted job = submit("a", "b");
+    engine.finishWith(0, new float[7]);
+    assertThat(job.failure().kind()).isEqualTo(Kind.RUNTIME);
+    Submitted next = submit("c");
+    engine.finish();
+    assertThat(next.succeeded()).isTrue();
+  }
+
+  @Test
+  void aLaneIsGivenUpSomeTimeAfterItsLastRequestIsOver() {
+    submit("x");
+    submit("id", 1_000, "a");
+    submit("id", 5_000, "b");
+    engine.finish();
+    long stuck = RagbusOptions.defaults().lanes().stuckTimeout().toMillis();
+    assertThat(engine.running.get(0).giveUpNanos()).isEqualTo(time.inMillis(5_000 + stuck));
+  }
+
+  @Test
+  void drainedWaitsForTheLastAnswer() {
+    submit("a");
+    submit("b");
+    Future<Void> drained = batcher.drained();
+    engine.finish();
+    assertThat(drained.isComplete()).isFalse();
+    engine.finish();
+    assertThat(drained.succeeded()).isTrue();
+  }
+
+  @Test
+  void failAllAnswersEverybody() {
+    Submitted running = submit("a");
+    Submitted waiting = submit("b");
+    Future<Void> drained = batcher.drained();
+    batcher.failAll(RagbusException.of(Kind.UNAVAILABLE, "over"));
+    assertThat(running.failure().kind()).isEqualTo(Kind.UNAVAILABLE);
+    assertThat(waiting.failure().kind()).isEqualTo(Kind.UNAVAILABLE);
+    assertThat(drained.succeeded()).isTrue();
+    engine.finish();
+    assertThat(engine.running).isEmpty();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void anAnswerMaySubmitTheNextRequest() {
+    List<Submitted> next = new ArrayList<>();
+    Submitted first = submit("a");
+    first.job.future().onComplete(done -> next.add(submit("b")));
+    engine.finish();
+    engine.finish();
+    assertThat(next).singleElement().matches(Submitted::succeeded);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void batchesAreCountedWithTheirPadding() {
+    submit("x");
+    submit("aaaa");
+    submit("bb");
+    engine.finishAll();
+    var stats = batcher.stats();
+    assertThat(stats.batches()).isEqualTo(2);
+    assertThat(stats.rows()).isEqualTo(3);
+    assertThat(stats.realTokens()).isEqualTo(1 + 6);
+    assertThat(stats.paddedTokens()).isEqualTo(1 + 8);
+    assertThat(stats.dropped()).isZero();
+  }
+
+  /** Whatever happens in whatever order: one answer each, nothing kept, nothing run for nothing. */
+  @RepeatedTest(10)
+  void everyRequestIsAnsweredOnceWhateverHappens(RepetitionInfo repetition) {
+    Random random = new Random(repetition.getCurrentRepetition());
+    lanes(1 + random.nextInt(4), new JsonObject().put("max_queue_items", 400));
+    engine.held.add(Held.TOKENIZE);
+    List<LoadedModel> models = List.of(model, loaded("o", false), loaded("r", true));
+    List<Submitted> all = new ArrayList<>();
+    Map<String, Submitted> byMark = new java.util.HashMap<>();
+    int seen = 0;
+    for (int step = 0; step < 4_000; step++) {
+      switch (random.nextInt(12)) {
+        case 0, 1, 2 -> all.add(randomJob(random, models, all.size(), byMark));
+        case 3, 4, 5 -> {
+          if (!engine.tokenizing.isEmpty()) {
+            engine.finishTokenizing();
+          }
+        }
+        case 6, 7, 8 -> {
+          if (!engine.running.isEmpty()) {
+            engine.finish(random.nextInt(engine.running.size()));
+          }
+        }
+        case 9 -> oneFailure(random);
+        case 10 -> batcher.cancel("id" + random.nextInt(all.size() + 1));
+        default -> time.advanceMillis(random.nextInt(40));
+      }
+      seen = assertOnlyLiveRowsWereStarted(byMark, seen);
+      assertNoLaneIdlesWhileWorkWaits();
+    }
+    while (!engine.tokenizing.isEmpty() || !engine.running.isEmpty()) {
+      if (!engine.tokenizing.isEmpty()) {
+        engine.finishTokenizing();
+      }
+      engine.finishAll();
+    }
+    assertThat(all).hasSizeGreaterThan(500).allMatch(job -> job.answers.size() == 1);
+    assertThat(all)
+        .filteredOn(Submitted::succeeded)
+        .hasSizeGreaterThan(100)
+        .allMatch(job -> job.rows.size() == job.job.spec().texts().size());
+    assertThat(kinds(all)).contains(Kind.PYTHON, Kind.LANE_LOST, Kind.CANCELLED, Kind.TIMEOUT);
+    assertNothingIsHeld();
+    for (int lane = 0; lane < engine.inferenceLanes(); lane++) {
+      submit("lane" + lane + "x".repeat(14 * lane));
+      engine.finishTokenizing();
+    }
+    assertThat(engine.running).hasSize(engine.inferenceLanes());
+  }
+
+  private Submitted randomJob(
+      Random random, List<LoadedModel> models, int number, Map<String, Submitted> byMark) {
+    String mark = Character.toString((char) (0x4000 + number));
+    List<String> texts = new ArrayList<>();
+    int count = random.nextInt(4) == 0 ? 1 + random.nextInt(100) : 1;
+    for (int i = 0; i < count; i++) {
+      texts.add(mark + "x".repeat(random.nextInt(60)));
+    }
+    LoadedModel of = models.get(random.nextInt(models.size()));
+    String query = of.type() == ModelType.CROSS_ENCODER ? "q" : null;
+    Submitted job = new Submitted(of, "id" + number, 1 + random.nextInt(2_000), query, texts);
+    byMark.put(mark, job);
+    return job;
+  }
+
+  private void oneFailure(Random random) {
+    if (random.nextInt(4) == 0 && !engine.tokenizing.isEmpty()) {
+      engine.tokenizing.remove(0).promise().fail(RagbusException.of(Kind.PYTHON, "tokens"));
+    } else if (!engine.running.isEmpty()) {
+      Kind kind = random.nextBoolean() ? Kind.PYTHON : Kind.LANE_LOST;
+      engine.fail(random.nextInt(engine.running.size()), kind);
+    }
+  }
+
+  /** Rows in batches started since the last step belong to jobs that were alive then. */
+  private int assertOnlyLiveRowsWereStarted(Map<String, Submitted> byMark, int seen) {
+    for (FakeEngine.Running batch : engine.running) {
+      if (engine.forwarded.indexOf(batch.call()) >= seen) {
+        for (TokenRow row : batch.call().rows()) {
+          String text = FakeEngine.text(row);
+          String mark = text.startsWith("q") ? text.substring(1, 2) : text.substring(0, 1);
+          assertThat(byMark.get(mark).answers).as("a started row's job is alive").isEmpty();
+        }
+      }
+    }
+    return engine.forwarded.size();
+  }
+
+  private void assertNoLaneIdlesWhileWorkWaits() {
+    if (engine.running.isEmpty() && engine.tokenizing.isEmpty()) {
+      assertThat(batcher.stats().items()).isZero();
+    }
+  }
+
+  private static Set<Kind> kinds(List<Submitted> all) {
+    Set<Kind> kinds = new HashSet<>();
+    all.stream().filter(job -> !job.succeeded()).forEach(job -> kinds.add(job.failure().kind()));
+    return kinds;
+  }
+}

@@ -1,0 +1,353 @@
+package dev.ragbus.service;
+
+import dev.ragbus.OptionsReader;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.Stats;
+import dev.ragbus.python.Engine;
+import dev.ragbus.python.TokenizedTexts;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.json.JsonArray;
+import io.vertx.core.json.JsonObject;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * An engine whose calls end when the test says so.
+ *
+ * <p>A character is a token, its code the id; {@code ""} is one token with id 0; in a pair the
+ * query's tokens go first. A row's numbers are its length, its first token after the query, its
+ * last token, then ones. Calls of a kind that is held stay open; others are answered at once.
+ */
+final class FakeEngine implements Engine {
+  /** What can be held. */
+  enum Held {
+    TOKENIZE,
+    FORWARD,
+    LOAD,
+    CONTROL
+  }
+
+  /** A batch that a lane is running. */
+  record Running(int lane, ForwardCall call, long giveUpNanos, Promise<float[]> promise) {}
+
+  /** A tokenising call. */
+  record Tokenizing(TokenizeCall call, Promise<TokenizedTexts> promise) {}
+
+  /** A load. */
+  record Load(JsonObject body, Promise<Model> promise) {}
+
+  /** A control operation. */
+  record Controlled(Control operation, JsonObject body, Promise<JsonObject> promise) {}
+
+  final Set<Held> held = EnumSet.of(Held.FORWARD);
+  final List<Running> running = new ArrayList<>();
+  final List<ForwardCall> forwarded = new ArrayList<>();
+  final List<Tokenizing> tokenizing = new ArrayList<>();
+  final List<TokenizeCall> tokenized = new ArrayList<>();
+  final List<Load> loads = new ArrayList<>();
+  final List<Controlled> controls = new ArrayList<>();
+
+  /** What LOCATE knows: model types by name. */
+  final Map<String, String> models = new LinkedHashMap<>();
+
+  /** What models look like when loaded, by name; others have {@link #model}'s defaults. */
+  final Map<String, Model> described = new HashMap<>();
+
+  private final Map<Integer, Model> byHandle = new HashMap<>();
+  private final int lanes;
+  private int nextHandle = 1;
+
+  FakeEngine(int lanes) {
+    this.lanes = lanes;
+  }
+
+  /** A model as Python would describe it: 4 outputs, or one for a cross-encoder; 64 tokens. */
+  static Model model(int handle, boolean crossEncoder) {
+    return new Model(
+        handle,
+        crossEncoder ? 1 : 4,
+        crossEncoder ? null : 4,
+        64,
+        0,
+        "fake",
+        "f32",
+        1_000,
+        5,
+        Map.of(),
+        null,
+        true);
+  }
+
+  /** Options that no environment and no system property changes. */
+  static RagbusOptions options(JsonObject config) {
+    return OptionsReader.read(config, Map.of(), Map.of());
+  }
+
+  static Model withHandle(Model model, int handle) {
+    return new Model(
+        handle,
+        model.outputs(),
+        model.dimensions(),
+        model.maxTokens(),
+        model.padId(),
+        model.engine(),
+        model.precision(),
+        model.memoryBytes(),
+        model.loadMillis(),
+        model.prompts(),
+        model.defaultPromptName(),
+        model.normalize());
+  }
+
+  /** Makes a model known without loading it. */
+  Model add(boolean crossEncoder) {
+    Model model = model(nextHandle++, crossEncoder);
+    byHandle.put(model.handle(), model);
+    return model;
+  }
+
+  @Override
+  public int inferenceLanes() {
+    return lanes;
+  }
+
+  @Override
+  public Future<TokenizedTexts> tokenize(TokenizeCall call, long giveUpNanos) {
+    Promise<TokenizedTexts> promise = Promise.promise();
+    tokenized.add(call);
+    Tokenizing open = new Tokenizing(call, promise);
+    if (held.contains(Held.TOKENIZE)) {
+      tokenizing.add(open);
+    } else {
+      promise.complete(tokens(call));
+    }
+    return promise.future();
+  }
+
+  /** Ends the oldest open tokenising call. */
+  void finishTokenizing() {
+    Tokenizing open = tokenizing.remove(0);
+    open.promise.complete(tokens(open.call));
+  }
+
+  /** The tokens of texts. */
+  TokenizedTexts tokens(TokenizeCall call) {
+    Model model = byHandle.get(call.handle());
+    String query = call.pair() ? call.texts().get(0) : "";
+    int limit = model.maxTokens() - query.length();
+    if (call.maxTokens() > 0) {
+      limit = Math.min(limit, call.maxTokens());
+    }
+    List<int[]> headers = new ArrayList<>();
+    List<int[]> rows = new ArrayList<>();
+    int first = call.pair() ? 1 : 0;
+    for (int text = first; text < call.texts().size(); text++) {
+      int[] ids = call.texts().get(text).chars().toArray();
+      ids = ids.length == 0 ? new int[1] : ids;
+      int chunks =
+          call.maxChunks() == 1 ? 1 : Math.min(call.maxChunks(), (ids.length - 1) / limit + 1);
+      for (int chunk = 0; chunk < chunks; chunk++) {
+        int length = Math.min(limit, ids.length - chunk * limit);
+        int from = call.truncateLeft() ? ids.length - length : chunk * limit;
+        int[] row = new int[query.length() + length];
+        System.arraycopy(query.chars().toArray(), 0, row, 0, query.length());
+        System.arraycopy(ids, from, row, query.length(), length);
+        int boundary = call.pair() ? query.length() : row.length;
+        headers.add(new int[] {text - first, row.length, boundary, query.length() + ids.length});
+        rows.add(row);
+      }
+    }
+    return new TokenizedTexts(flat(headers, rows));
+  }
+
+  private static int[] flat(List<int[]> headers, List<int[]> rows) {
+    int size = 1 + 4 * headers.size() + rows.stream().mapToInt(row -> row.length).sum();
+    int[] data = new int[size];
+    data[0] = rows.size();
+    int at = 1;
+    for (List<int[]> part : List.of(headers, rows)) {
+      for (int[] each : part) {
+        System.arraycopy(each, 0, data, at, each.length);
+        at += each.length;
+      }
+    }
+    return data;
+  }
+
+  @Override
+  public Future<float[]> forward(int lane, ForwardCall call, long giveUpNanos) {
+    if (running.stream().anyMatch(other -> other.lane == lane)) {
+      throw new AssertionError("lane " + lane + " is busy");
+    }
+    Promise<float[]> promise = Promise.promise();
+    forwarded.add(call);
+    if (held.contains(Held.FORWARD)) {
+      running.add(new Running(lane, call, giveUpNanos, promise));
+    } else {
+      promise.complete(results(call));
+    }
+    return promise.future();
+  }
+
+  /** Ends the oldest running batch with its results. */
+  Running finish() {
+    return finish(0);
+  }
+
+  /** Ends a running batch with its results. */
+  Running finish(int index) {
+    Running batch = running.remove(index);
+    batch.promise.complete(results(batch.call));
+    return batch;
+  }
+
+  /** Ends a running batch with these results. */
+  void finishWith(int index, float[] results) {
+    running.remove(index).promise.complete(results);
+  }
+
+  /** Fails a running batch. */
+  void fail(int index, Kind kind) {
+    running.remove(index).promise.fail(RagbusException.of(kind, "the fake was asked to"));
+  }
+
+  /** Ends batches until none runs; returns how many there were. */
+  int finishAll() {
+    int count = 0;
+    while (!running.isEmpty()) {
+      finish();
+      count++;
+    }
+    return count;
+  }
+
+  /** What a batch comes to. */
+  static float[] results(ForwardCall call) {
+    int outputs = call.model().outputs();
+    float[] results = new float[call.rows().size() * outputs];
+    for (int i = 0; i < call.rows().size(); i++) {
+      TokenRow row = call.rows().get(i);
+      int boundary = row.boundary() == row.length() ? 0 : row.boundary();
+      float[] numbers = {
+        row.length(), row.ids()[row.offset() + boundary], row.ids()[row.offset() + row.length() - 1]
+      };
+      for (int j = 0; j < outputs; j++) {
+        results[i * outputs + j] = outputs == 1 ? numbers[1] : j < 3 ? numbers[j] : 1;
+      }
+    }
+    return results;
+  }
+
+  /** The text that a row was made of, as far as it was read. */
+  static String text(TokenRow row) {
+    return new String(row.ids(), row.offset(), row.length());
+  }
+
+  /** The texts of a batch. */
+  static List<String> texts(ForwardCall call) {
+    return call.rows().stream().map(FakeEngine::text).toList();
+  }
+
+  @Override
+  public Future<JsonObject> control(Control operation, JsonObject body) {
+    Promise<JsonObject> promise = Promise.promise();
+    Controlled open = new Controlled(operation, body, promise);
+    controls.add(open);
+    if (!held.contains(Held.CONTROL)) {
+      answer(open);
+    }
+    return promise.future();
+  }
+
+  /** Answers a control operation. */
+  void answer(Controlled open) {
+    JsonObject body = open.body;
+    switch (open.operation) {
+      case LOCATE -> {
+        String type = models.get(body.getString("name"));
+        if (type == null) {
+          open.promise.fail(
+              RagbusException.of(
+                  Kind.MODEL_NOT_FOUND, "no model '" + body.getString("name") + "'"));
+        } else {
+          open.promise.complete(
+              new JsonObject().put("path", "/at/" + body.getString("name")).put("type", type));
+        }
+      }
+      case COLLECT ->
+          open.promise.complete(
+              new JsonObject()
+                  .put("collected", 7)
+                  .put("resident_bytes_before", 200)
+                  .put("resident_bytes_after", 100));
+      case TOKENS -> open.promise.complete(new JsonObject().put("tokens", tokensOf(body)));
+      case DECODE -> open.promise.complete(new JsonObject().put("texts", new JsonArray().add("a")));
+      default -> open.promise.complete(new JsonObject());
+    }
+  }
+
+  private static JsonArray tokensOf(JsonObject body) {
+    JsonArray tokens = new JsonArray();
+    for (Object text : body.getJsonArray("texts")) {
+      JsonArray own = new JsonArray();
+      for (int i = 0; i < ((String) text).length(); i++) {
+        own.add(
+            new JsonObject()
+                .put("id", (int) ((String) text).charAt(i))
+                .put("text", ((String) text).substring(i, i + 1))
+                .put("special", false)
+                .put("start", i)
+                .put("stop", i + 1));
+      }
+      tokens.add(own);
+    }
+    return tokens;
+  }
+
+  /** The bodies of the control operations of a kind. */
+  List<JsonObject> controls(Control operation) {
+    return controls.stream()
+        .filter(each -> each.operation == operation)
+        .map(Controlled::body)
+        .toList();
+  }
+
+  /** The handles that were unloaded. */
+  List<Integer> unloaded() {
+    return controls(Control.UNLOAD).stream().map(body -> body.getInteger("handle")).toList();
+  }
+
+  @Override
+  public Future<Model> load(JsonObject body) {
+    Load load = new Load(body, Promise.promise());
+    loads.add(load);
+    if (!held.contains(Held.LOAD)) {
+      finish(load);
+    }
+    return load.promise.future();
+  }
+
+  /** Ends a load; the model's handle is new. */
+  void finish(Load load) {
+    Model template = described.get(load.body.getString("name"));
+    if (template == null) {
+      template = model(0, load.body.getString("type").equals("cross-encoder"));
+    }
+    Model model = withHandle(template, nextHandle++);
+    byHandle.put(model.handle(), model);
+    load.promise.complete(model);
+  }
+
+  @Override
+  public List<Stats.Lane> lanes() {
+    return List.of();
+  }
+}

@@ -1,0 +1,105 @@
+package dev.ragbus.service;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ragbus.ModelSpec;
+import dev.ragbus.ModelType;
+import dev.ragbus.RagbusException;
+import dev.ragbus.python.Engine.TokenRow;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.RepeatedTest;
+import org.junit.jupiter.api.RepetitionInfo;
+import org.junit.jupiter.api.Test;
+
+class LengthQueueTest {
+  private static final BatchLimits ONE = new BatchLimits(512, 1);
+
+  private final LengthQueue queue = new LengthQueue();
+  private long number;
+
+  private static Job job() {
+    LoadedModel model =
+        new LoadedModel(ModelSpec.of("m", ModelType.EMBEDDING), FakeEngine.model(1, false), 0);
+    return new Job(
+        new Job.Spec(model, null, List.of(), false, 0, 1, false, true, 0, true, (t, v, o) -> {}),
+        0,
+        "id");
+  }
+
+  private Row row(Job job, int length, long turn) {
+    TokenRow tokens = new TokenRow(new int[length], 0, length, length, 0, true);
+    Row row = new Row(job, 0, tokens, turn, number++);
+    queue.add(row);
+    return row;
+  }
+
+  private static void end(Job job) {
+    job.fail(RagbusException.of(RagbusException.Kind.CANCELLED, "over"));
+  }
+
+  @Test
+  void isEmptyAtFirst() {
+    assertThat(queue.isEmpty()).isTrue();
+    assertThat(queue.first()).isNull();
+  }
+
+  @Test
+  void theLowestTurnIsFirstWhateverItsLength() {
+    row(job(), 5, 20);
+    Row first = row(job(), 50, 10);
+    row(job(), 2, 30);
+    assertThat(queue.first()).isSameAs(first);
+    assertThat(queue.take(ONE)).containsExactly(first);
+    assertThat(queue.isEmpty()).isFalse();
+  }
+
+  @Test
+  void equalTurnsGoInOrderOfArrival() {
+    Row first = row(job(), 9, 1);
+    row(job(), 3, 1);
+    assertThat(queue.first()).isSameAs(first);
+  }
+
+  @Test
+  void aForgottenRowIsNeitherCountedNorTaken() {
+    Job over = job();
+    Row gone = row(over, 5, 1);
+    Row left = row(job(), 5, 2);
+    queue.forget(gone);
+    end(over);
+    assertThat(queue.first()).isSameAs(left);
+    assertThat(queue.take(new BatchLimits(512, 32))).containsExactly(left);
+    assertThat(queue.isEmpty()).isTrue();
+  }
+
+  @RepeatedTest(5)
+  void takesEachLiveRowOnceInOrderOfTurnWithinALength(RepetitionInfo repetition) {
+    Random random = new Random(repetition.getCurrentRepetition());
+    List<Row> live = new ArrayList<>();
+    for (int step = 0; step < 3_000; step++) {
+      int choice = random.nextInt(10);
+      if (choice < 5) {
+        live.add(row(job(), 1 + random.nextInt(40), random.nextInt(1_000)));
+      } else if (choice < 7 && !live.isEmpty()) {
+        Row gone = live.remove(random.nextInt(live.size()));
+        queue.forget(gone);
+        end(gone.job());
+      } else if (!live.isEmpty()) {
+        Row first = live.stream().min(Row.BY_TURN).orElseThrow();
+        assertThat(queue.first()).isSameAs(first);
+        List<Row> taken = queue.take(new BatchLimits(200, 8));
+        assertThat(live).containsAll(taken);
+        assertThat(taken).contains(first).doesNotHaveDuplicates();
+        live.removeAll(taken);
+        for (Row row : taken) {
+          assertThat(live)
+              .filteredOn(other -> other.tokens().length() == row.tokens().length())
+              .allMatch(other -> Row.BY_TURN.compare(row, other) < 0);
+        }
+      }
+      assertThat(queue.isEmpty()).isEqualTo(live.isEmpty());
+    }
+  }
+}

@@ -1,0 +1,513 @@
+package dev.ragbus.service;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import dev.ragbus.ModelInfo;
+import dev.ragbus.ModelLoad;
+import dev.ragbus.ModelSpec;
+import dev.ragbus.ModelType;
+import dev.ragbus.ModelsCleared;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.python.Engine.Control;
+import dev.ragbus.python.environment.PackagedModels;
+import dev.ragbus.service.FakeEngine.Held;
+import dev.ragbus.service.ModelRegistry.Origin;
+import io.vertx.core.Future;
+import io.vertx.core.json.JsonArray;
+import io.vertx.core.json.JsonObject;
+import java.io.IOException;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ModelRegistryTest {
+  @TempDir Path folder;
+
+  private final ManualTime time = new ManualTime();
+  private final FakeEngine engine = new FakeEngine(2);
+  private ModelRegistry models;
+
+  @BeforeEach
+  void knownModels() throws IOException {
+    engine.models.put("e1", "embedding");
+    engine.models.put("e2", "embedding");
+    engine.models.put("r1", "cross-encoder");
+    engine.models.put("tiny", "embedding");
+    models = registry(List.of("e1"), List.of("r1"), new JsonObject());
+  }
+
+  private ModelRegistry registry(List<String> embedding, List<String> reranker, JsonObject more)
+      throws IOException {
+    JsonObject section =
+        more.copy()
+            .put("embedding", new JsonArray(embedding))
+            .put("reranker", new JsonArray(reranker));
+    RagbusOptions options = FakeEngine.options(new JsonObject().put("models", section));
+    return new ModelRegistry(engine, options, packaged(), ManualTime.context(), time::nanos);
+  }
+
+  /** One packaged model, {@code tiny}, also called {@code org/tiny}. */
+  private PackagedModels packaged() throws IOException {
+    Path jar = Files.createDirectories(folder.resolve("jar/META-INF/ragbus"));
+    Files.writeString(
+        jar.resolve("models.json"),
+        """
+        [{"name": "tiny", "aliases": ["org/tiny"], "files": {"config.json": "tiny.json"}}]
+        """);
+    Files.writeString(folder.resolve("jar/tiny.json"), "{}");
+    URL[] urls = {folder.resolve("jar").toUri().toURL()};
+    try (URLClassLoader loader = new URLClassLoader(urls, ClassLoader.getPlatformClassLoader())) {
+      return PackagedModels.of(folder.resolve("cache"), loader);
+    }
+  }
+
+  private static <T> T now(Future<T> future) {
+    assertThat(future.isComplete()).as("complete").isTrue();
+    assertThat(future.cause()).isNull();
+    return future.result();
+  }
+
+  private static RagbusException failure(Future<?> future) {
+    assertThat(future.failed()).as("failed").isTrue();
+    assertThat(future.cause()).isInstanceOf(RagbusException.class);
+    return (RagbusException) future.cause();
+  }
+
+  private static ModelSpec spec(String name) {
+    return ModelSpec.of(name, ModelType.EMBEDDING);
+  }
+
+  private Future<ModelLoad> load(ModelSpec spec) {
+    return models.load(spec, Origin.LOAD_REQUEST);
+  }
+
+  @Test
+  void tenCallersCauseOneLoad() {
+    engine.held.add(Held.LOAD);
+    List<Future<ModelLoad>> callers =
+        IntStream.range(0, 10).mapToObj(i -> load(spec("e1"))).toList();
+    List<Future<LoadedModel>> users =
+        IntStream.range(0, 10).mapToObj(i -> models.forEmbedding("e1")).toList();
+    assertThat(engine.loads).hasSize(1);
+    engine.finish(engine.loads.get(0));
+    assertThat(callers)
+        .extracting(caller -> now(caller).status())
+        .containsOnly(ModelLoad.Status.LOADED);
+    assertThat(users).extracting(ModelRegistryTest::now).containsOnly(now(users.get(0)));
+    assertThat(now(load(spec("e1"))))
+        .isEqualTo(
+            new ModelLoad(
+                ModelLoad.Status.ALREADY_LOADED,
+                "e1",
+                ModelType.EMBEDDING,
+                4,
+                "embedding:e1",
+                List.of("embedding:e1")));
+    assertThat(engine.loads).hasSize(1);
+  }
+
+  @Test
+  void tenUsersOfAModelThatIsLookedForCauseOneLoad() {
+    engine.held.add(Held.LOAD);
+    engine.held.add(Held.CONTROL);
+    List<Future<LoadedModel>> users =
+        IntStream.range(0, 10).mapToObj(i -> models.forEmbedding("e1")).toList();
+    for (int i = 0; i < engine.controls.size(); i++) {
+      engine.answer(engine.controls.get(i));
+    }
+    assertThat(engine.loads).hasSize(1);
+    engine.finish(engine.loads.get(0));
+    assertThat(users).extracting(ModelRegistryTest::now).containsOnly(now(users.get(0)));
+  }
+
+  @Test
+  void theLoadSaysEverythingToPython() {
+    ModelSpec spec =
+        new ModelSpec(
+            "e1",
+            ModelType.EMBEDDING,
+            null,
+            ModelSpec.Source.HUB,
+            null,
+            "rev",
+            "openvino",
+            "f32",
+            "cpu",
+            128,
+            "cls",
+            false,
+            java.util.Map.of("query", "q: "),
+            true);
+    load(spec);
+    assertThat(engine.controls(Control.LOCATE))
+        .containsExactly(
+            new JsonObject()
+                .put("name", "e1")
+                .put("packaged", new JsonObject())
+                .put("source", "hub")
+                .put("revision", "rev")
+                .put("allow_hub", true));
+    assertThat(engine.loads.get(0).body())
+        .isEqualTo(
+            new JsonObject()
+                .put("name", "e1")
+                .put("type", "embedding")
+                .put("path", "/at/e1")
+                .put("lanes", 2)
+                .put("precision", "f32")
+                .put("engine", "openvino")
+                .put("device", "cpu")
+                .put("prompts", new JsonObject().put("query", "q: "))
+                .put("max_tokens", 128)
+                .put("pooling", "cls")
+                .put("normalize", false));
+  }
+
+  @Test
+  void otherOptionsDuringALoadAreAConflict() {
+    engine.held.add(Held.LOAD);
+    Future<ModelLoad> first = load(spec("e1"));
+    assertThat(failure(load(spec("e1").withPrecision("f32"))).kind()).isEqualTo(Kind.CONFLICT);
+    engine.finish(engine.loads.get(0));
+    assertThat(now(first).status()).isEqualTo(ModelLoad.Status.LOADED);
+  }
+
+  @Test
+  void requestsJoinALoadWithWhateverOptions() {
+    now(models.start());
+    models.clear(null);
+    engine.held.add(Held.CONTROL);
+    Future<LoadedModel> looking = models.forEmbedding("e1");
+    engine.held.remove(Held.CONTROL);
+    engine.held.add(Held.LOAD);
+    engine.loads.clear();
+    Future<ModelLoad> load = load(spec("e1").withPrecision("f32"));
+    Future<LoadedModel> byDefault = models.forEmbedding(null);
+    Future<LoadedModel> byName = models.forEmbedding("e1");
+    engine.answer(
+        engine.controls.stream()
+            .filter(c -> !c.promise().future().isComplete())
+            .findFirst()
+            .orElseThrow());
+    assertThat(engine.loads).hasSize(1);
+    engine.finish(engine.loads.get(0));
+    assertThat(now(load).status()).isEqualTo(ModelLoad.Status.LOADED);
+    assertThat(List.of(now(byDefault), now(byName))).containsOnly(now(looking));
+  }
+
+  @Test
+  void aFailedLoadIsToldToAllAndTriedAgainNextTime() {
+    engine.held.add(Held.LOAD);
+    List<Future<ModelLoad>> callers = List.of(load(spec("e1")), load(spec("e1")));
+    engine.loads.get(0).promise().fail(RagbusException.of(Kind.PYTHON, "broken file"));
+    assertThat(callers).allMatch(caller -> failure(caller).kind() == Kind.PYTHON);
+    assertThat(models.list().totalCount()).isZero();
+    load(spec("e1"));
+    assertThat(engine.loads).hasSize(2);
+  }
+
+  @Test
+  void aForcedReloadServesTheOldModelUntilTheNewOneIsReady() {
+    LoadedModel old = now(models.forEmbedding("e1"));
+    engine.held.add(Held.LOAD);
+    Future<ModelLoad> reload = load(spec("e1").withForceReload(true).withPrecision("f32"));
+    assertThat(now(models.forEmbedding("e1"))).isSameAs(old);
+    assertThat(now(models.forRanking("e1"))).isSameAs(old);
+    assertThat(now(load(spec("e1"))).status()).isEqualTo(ModelLoad.Status.ALREADY_LOADED);
+    assertThat(engine.unloaded()).isEmpty();
+    engine.finish(engine.loads.get(1));
+    assertThat(now(reload).status()).isEqualTo(ModelLoad.Status.LOADED);
+    LoadedModel reloaded = now(models.forEmbedding("e1"));
+    assertThat(reloaded).isNotSameAs(old);
+    assertThat(reloaded.spec().precision()).isEqualTo("f32");
+    assertThat(engine.unloaded()).containsExactly(old.engineModel().handle());
+    now(load(spec("e1")));
+    assertThat(engine.loads).hasSize(2);
+  }
+
+  @Test
+  void aFailedReloadKeepsTheOldModel() {
+    LoadedModel old = now(models.forEmbedding("e1"));
+    engine.held.add(Held.LOAD);
+    Future<ModelLoad> reload = load(spec("e1").withForceReload(true));
+    engine.loads.get(1).promise().fail(RagbusException.of(Kind.PYTHON, "broken file"));
+    assertThat(failure(reload).kind()).isEqualTo(Kind.PYTHON);
+    assertThat(now(models.forEmbedding("e1"))).isSameAs(old);
+    assertThat(engine.unloaded()).isEmpty();
+  }
+
+  @Test
+  void aReplacedModelIsUnloadedAfterItsLastUse() {
+    LoadedModel old = now(models.forEmbedding("e1"));
+    models.acquire(old);
+    now(load(spec("e1").withForceReload(true)));
+    assertThat(engine.unloaded()).isEmpty();
+    models.release(old);
+    assertThat(engine.unloaded()).containsExactly(old.engineModel().handle());
+  }
+
+  @Test
+  void aClearedModelIsUnloadedAfterItsLastUseAndOnce() {
+    LoadedModel used = now(models.forEmbedding("e1"));
+    models.acquire(used);
+    models.acquire(used);
+    assertThat(models.clear(null))
+        .isEqualTo(new ModelsCleared("cleared", List.of("embedding:e1"), List.of()));
+    models.release(used);
+    assertThat(engine.unloaded()).isEmpty();
+    models.release(used);
+    assertThat(engine.unloaded()).containsExactly(used.engineModel().handle());
+    LoadedModel again = now(models.forEmbedding("e1"));
+    assertThat(again).isNotSameAs(used);
+  }
+
+  @Test
+  void anUnusedModelIsUnloadedWhenCleared() {
+    LoadedModel model = now(models.forEmbedding("e1"));
+    models.acquire(model);
+    models.release(model);
+    assertThat(engine.unloaded()).isEmpty();
+    models.clear("e1");
+    assertThat(engine.unloaded()).containsExactly(model.engineModel().handle());
+  }
+
+  @Test
+  void clearingByNameOrKeyLeavesTheOthers() {
+    load(spec("e1"));
+    load(spec("e2"));
+    load(ModelSpec.of("r1", ModelType.CROSS_ENCODER));
+    assertThat(models.clear("embedding:e1").remainingModels())
+        .containsExactly("embedding:e2", "cross-encoder:r1");
+    assertThat(models.clear("r1").clearedModels()).containsExactly("cross-encoder:r1");
+    assertThat(models.clear("nobody"))
+        .isEqualTo(new ModelsCleared("cleared", List.of(), List.of("embedding:e2")));
+  }
+
+  @Test
+  void theFirstThatCanBeHadIsTheDefault() throws IOException {
+    models = registry(List.of("gone", "r1", "e2", "e1"), List.of("gone", "e1"), new JsonObject());
+    now(models.start());
+    assertThat(models.defaultEmbedding()).isEqualTo("e2");
+    assertThat(models.defaultReranker()).isEqualTo("e1");
+    assertThat(now(models.forEmbedding(null)).name()).isEqualTo("e2");
+    assertThat(now(models.forRanking(null)).type()).isEqualTo(ModelType.EMBEDDING);
+  }
+
+  @Test
+  void aModelWhoseLoadFailsIsPassedOver() throws IOException {
+    models = registry(List.of("e1", "e2"), List.of(), new JsonObject());
+    engine.held.add(Held.LOAD);
+    Future<Void> start = models.start();
+    engine.loads.get(0).promise().fail(RagbusException.of(Kind.PYTHON, "broken file"));
+    engine.finish(engine.loads.get(1));
+    now(start);
+    assertThat(models.defaultEmbedding()).isEqualTo("e2");
+  }
+
+  @Test
+  void withoutAnyDefaultOnlyNamedModelsServe() throws IOException {
+    models = registry(List.of("gone"), List.of(), new JsonObject());
+    now(models.start());
+    assertThat(models.defaultEmbedding()).isNull();
+    assertThat(models.defaultReranker()).isNull();
+    assertThat(failure(models.forEmbedding(null)).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(failure(models.forEmbedding(null)).getMessage()).contains("models.embedding");
+    assertThat(failure(models.forRanking(null)).getMessage()).contains("models.reranker");
+    assertThat(now(models.forEmbedding("e1")).name()).isEqualTo("e1");
+  }
+
+  @Test
+  void aNamedModelIsUsedOrRefusedNeverReplaced() {
+    now(models.start());
+    assertThat(failure(models.forEmbedding("gone")).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(failure(models.forRanking("gone")).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(now(models.forEmbedding("e2")).name()).isEqualTo("e2");
+  }
+
+  @Test
+  void aModelOfTheWrongTypeIsRefused() {
+    RagbusException unloaded = failure(models.forEmbedding("r1"));
+    assertThat(unloaded.kind()).isEqualTo(Kind.TYPE_CONVERSION);
+    assertThat(unloaded.getMessage()).contains("r1", "cross-encoder");
+    now(models.forRanking("r1"));
+    assertThat(failure(models.forEmbedding("r1")).kind()).isEqualTo(Kind.TYPE_CONVERSION);
+  }
+
+  @Test
+  void anExplicitLoadOfTheWrongTypeIsRefused() {
+    RagbusException failure = failure(load(spec("r1")));
+    assertThat(failure.kind()).isEqualTo(Kind.TYPE_CONVERSION);
+    assertThat(failure.getMessage()).contains("r1", "cross-encoder");
+    assertThat(engine.loads).isEmpty();
+    assertThat(failure(load(ModelSpec.of("e1", ModelType.CROSS_ENCODER))).kind())
+        .isEqualTo(Kind.TYPE_CONVERSION);
+  }
+
+  @Test
+  void aDefaultModelThatWasClearedIsLoadedAgain() {
+    now(models.start());
+    LoadedModel first = now(models.forEmbedding(null));
+    models.clear(null);
+    assertThat(models.list().totalCount()).isZero();
+    LoadedModel second = now(models.forEmbedding(null));
+    assertThat(second.name()).isEqualTo("e1");
+    assertThat(second).isNotSameAs(first);
+    assertThat(now(models.forRanking(null)).name()).isEqualTo("r1");
+  }
+
+  @Test
+  void preloadedModelsKeepTheirOptionsAsDefaultsToo() throws IOException {
+    JsonArray preload =
+        new JsonArray().add(new JsonObject().put("model_name", "e1").put("precision", "f32"));
+    models = registry(List.of("e1"), List.of(), new JsonObject().put("preload", preload));
+    now(models.start());
+    assertThat(engine.loads).hasSize(1);
+    assertThat(now(models.forEmbedding(null)).spec().precision()).isEqualTo("f32");
+    models.clear(null);
+    assertThat(now(models.forEmbedding(null)).spec().precision()).isEqualTo("f32");
+  }
+
+  @Test
+  void aPackagedModelHasOneNameWhateverItIsCalled() {
+    LoadedModel model = now(models.forEmbedding("org/tiny"));
+    assertThat(model.name()).isEqualTo("tiny");
+    assertThat(now(models.forEmbedding("tiny"))).isSameAs(model);
+    assertThat(now(load(spec("org/tiny"))).cacheKey()).isEqualTo("embedding:tiny");
+    assertThat(models.get("org/tiny").cacheKey()).isEqualTo("embedding:tiny");
+    assertThat(engine.loads).hasSize(1);
+    assertThat(engine.controls(Control.LOCATE).get(0).getJsonObject("packaged").getString("tiny"))
+        .startsWith(folder.resolve("cache").toString());
+    assertThat(models.clear("org/tiny").clearedModels()).containsExactly("embedding:tiny");
+  }
+
+  @Test
+  void onlyALoadMayFetchFromTheHubUnlessAllowed() throws IOException {
+    models =
+        registry(List.of(), List.of(), new JsonObject().put("allow", new JsonArray().add("e2")));
+    models.forEmbedding("e1");
+    assertThat(engine.controls(Control.LOCATE)).allMatch(body -> !body.getBoolean("allow_hub"));
+    engine.controls.clear();
+    models.forEmbedding("e2");
+    load(spec("tiny"));
+    assertThat(engine.controls(Control.LOCATE)).allMatch(body -> body.getBoolean("allow_hub"));
+    engine.controls.clear();
+    models = registry(List.of(), List.of(), new JsonObject().put("offline", true));
+    load(spec("e1"));
+    assertThat(engine.controls(Control.LOCATE)).allMatch(body -> !body.getBoolean("allow_hub"));
+  }
+
+  private static ModelSpec at(String path) {
+    return new ModelSpec(
+        "e1",
+        null,
+        null,
+        ModelSpec.Source.LOCAL,
+        path,
+        null,
+        null,
+        null,
+        null,
+        null,
+        null,
+        null,
+        null,
+        null);
+  }
+
+  @Test
+  void aPathOfARequestStaysInTheFolderOfModels() throws IOException {
+    Path dir = Files.createDirectories(folder.resolve("models"));
+    Path own = Files.createDirectories(dir.resolve("own"));
+    Path outside = Files.createDirectories(folder.resolve("models-outside"));
+    Files.createSymbolicLink(dir.resolve("link"), outside);
+    Files.writeString(dir.resolve("file"), "");
+    models = registry(List.of(), List.of(), new JsonObject().put("dir", dir.toString()));
+    now(load(at("own")));
+    assertThat(engine.controls(Control.LOCATE).get(0).getString("path"))
+        .isEqualTo(own.toRealPath().toString());
+    for (String path : List.of("..", "../models-outside", outside.toString(), "link", "/etc")) {
+      assertThat(failure(load(at(path).withForceReload(true))).kind())
+          .as(path)
+          .isEqualTo(Kind.FORBIDDEN);
+    }
+    for (String path : List.of("none", "a\0b", "x".repeat(5_000), "file/below")) {
+      assertThat(failure(load(at(path).withForceReload(true))).kind())
+          .as(path)
+          .isEqualTo(Kind.MODEL_NOT_FOUND);
+    }
+    assertThat(engine.loads).hasSize(1);
+  }
+
+  @Test
+  void aPathNeedsAFolderOfModelsUnlessItIsConfigured() {
+    assertThat(failure(load(at("own"))).kind()).isEqualTo(Kind.FORBIDDEN);
+    now(models.load(at("/anywhere"), Origin.CONFIGURATION));
+    assertThat(engine.controls(Control.LOCATE).get(0).getString("path")).isEqualTo("/anywhere");
+  }
+
+  @Test
+  void describesTheLoadedModels() {
+    now(models.forEmbedding("e1"));
+    LoadedModel reranker = now(models.forRanking("r1"));
+    time.advanceMillis(500);
+    models.acquire(reranker);
+    time.advanceMillis(1_000);
+    assertThat(models.list().cachedModels())
+        .containsExactly(
+            new ModelInfo(
+                "e1",
+                ModelType.EMBEDDING,
+                "embedding:e1",
+                4,
+                "fake",
+                "f32",
+                "ready",
+                1_000,
+                5,
+                1_500),
+            new ModelInfo(
+                "r1",
+                ModelType.CROSS_ENCODER,
+                "cross-encoder:r1",
+                null,
+                "fake",
+                "f32",
+                "ready",
+                1_000,
+                5,
+                1_000));
+    assertThat(models.list().totalCount()).isEqualTo(2);
+    assertThat(models.get("cross-encoder:r1").modelName()).isEqualTo("r1");
+  }
+
+  @Test
+  void aModelThatIsNotLoadedCannotBeDescribed() {
+    RagbusException unknown = catchThrowableOfType(RagbusException.class, () -> models.get("gone"));
+    assertThat(unknown.kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    RagbusException missing = catchThrowableOfType(RagbusException.class, () -> models.get(null));
+    assertThat(missing.kind()).isEqualTo(Kind.INVALID);
+    assertThat(missing.getMessage()).contains("model");
+  }
+
+  @Test
+  void aFailureToUnloadTroublesNobody() {
+    now(models.forEmbedding("e1"));
+    engine.held.add(Held.CONTROL);
+    models.clear(null);
+    engine
+        .controls
+        .get(engine.controls.size() - 1)
+        .promise()
+        .fail(RagbusException.of(Kind.PYTHON, "odd"));
+    assertThat(models.list().totalCount()).isZero();
+  }
+}

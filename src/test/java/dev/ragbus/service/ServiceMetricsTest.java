@@ -1,0 +1,82 @@
+package dev.ragbus.service;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.Stats;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.vertx.core.Vertx;
+import io.vertx.micrometer.MicrometerMetricsFactory;
+import io.vertx.micrometer.MicrometerMetricsOptions;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class ServiceMetricsTest {
+  @Test
+  void countsAnswersAndFailuresApart() {
+    try (ServiceMetrics metrics = new ServiceMetrics("rag")) {
+      ServiceMetrics.Operation embed = metrics.operation("embed");
+      for (int i = 0; i < 5; i++) {
+        embed.accepted();
+      }
+      embed.answered(2_000_000);
+      embed.answered(4_000_000);
+      embed.failed(Kind.TIMEOUT);
+      embed.failed(Kind.TIMEOUT);
+      Stats.Operation stats = metrics.stats().get("embed");
+      assertThat(stats.accepted()).isEqualTo(5);
+      assertThat(stats.answered()).isEqualTo(2);
+      assertThat(stats.failed()).isEqualTo(Map.of("TIMEOUT", 2L));
+      assertThat(stats.p50Millis()).isCloseTo(2, within(0.2));
+      assertThat(stats.p99Millis()).isCloseTo(4, within(0.3));
+    }
+  }
+
+  @Test
+  void anOperationHasItsMetersOnce() {
+    try (ServiceMetrics metrics = new ServiceMetrics("rag")) {
+      assertThat(metrics.operation("embed")).isSameAs(metrics.operation("embed"));
+      metrics.operation("rerank");
+      assertThat(metrics.stats()).containsOnlyKeys("embed", "rerank");
+    }
+  }
+
+  @Test
+  void metersAreTheApplicationsTooUntilClosed() {
+    MeterRegistry registry = new SimpleMeterRegistry();
+    Vertx vertx =
+        Vertx.builder()
+            .withMetrics(new MicrometerMetricsFactory(registry))
+            .with(
+                new io.vertx.core.VertxOptions()
+                    .setMetricsOptions(new MicrometerMetricsOptions().setEnabled(true)))
+            .build();
+    try {
+      ServiceMetrics metrics = new ServiceMetrics("pre");
+      metrics.observe(new Stats.Queue(3, 40, 5, 6, 70, 80, 9));
+      metrics.operation("embed").accepted();
+      metrics.operation("embed").failed(Kind.INVALID);
+      assertThat(registry.get("ragbus.queue.items").tag("prefix", "pre").gauge().value())
+          .isEqualTo(3);
+      assertThat(registry.get("ragbus.queue.tokens").gauge().value()).isEqualTo(40);
+      assertThat(registry.get("ragbus.batches").functionCounter().count()).isEqualTo(5);
+      assertThat(registry.get("ragbus.batch.rows").functionCounter().count()).isEqualTo(6);
+      assertThat(registry.get("ragbus.batch.tokens.real").functionCounter().count()).isEqualTo(70);
+      assertThat(registry.get("ragbus.batch.tokens.padded").functionCounter().count())
+          .isEqualTo(80);
+      assertThat(registry.get("ragbus.rows.dropped").functionCounter().count()).isEqualTo(9);
+      assertThat(registry.get("ragbus.requests").tag("operation", "embed").counter().count())
+          .isEqualTo(1);
+      assertThat(registry.get("ragbus.failures").tag("kind", "INVALID").counter().count())
+          .isEqualTo(1);
+      metrics.close();
+      assertThat(registry.getMeters())
+          .filteredOn(meter -> meter.getId().getName().startsWith("ragbus"))
+          .isEmpty();
+    } finally {
+      vertx.close().await();
+    }
+  }
+}
