@@ -81,7 +81,7 @@ def measure(folder: Path, precision: str, count: int) -> None:
             + f"; overhead {found[0] / found[1]:.0f} tokens; mean error {error:.1%}"
         )
     print(
-        f"\nfirst pass over a shape: {np.median(extra) * 1e3:.2f} ms more (median), {extra.max() * 1e3:.2f} ms at most; "
+        f"\nfirst pass over a shape: {np.median(extra) * 1e3:.2f} ms more, {extra.max() * 1e3:.2f} ms at most; "
         f"a shape seen before, after all {len(shapes)} others: {np.median(again) * 1e3:.2f} ms more (median); "
         f"{grown / 2**20 / len(shapes):.2f} MB of resident memory a shape"
     )
