@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 QUERY = "How tall is Mont Blanc?"
 FLAGS_FINISH = 1
+SHORT = 8
 
 
 def batches(lengths: Sequence[int], budget: int, most_rows: int) -> list[list[int]]:
@@ -50,8 +51,8 @@ def batches(lengths: Sequence[int], budget: int, most_rows: int) -> list[list[in
 
 
 def padded(length: int, step: int, most: int) -> int:
-    """Return the width of a batch whose longest row has so many tokens."""
-    return min(most, -(-length // step) * step)
+    """Return the width of a batch whose longest row has so many tokens; short queries are best at 8."""
+    return min(most, -(-length // step) * step if length > SHORT else SHORT)
 
 
 def run(engine: Engine, rows: Sequence[list[int]], step: int) -> np.ndarray[Any, np.dtype[np.float32]]:
