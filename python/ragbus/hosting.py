@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ MAX_RECURSION = 5_000
 # the top of the heap goes back to the system. Naming the trim threshold ends glibc's own adjusting, so that of mmap is named too:
 # left at 128 KB, each large array would be mapped and faulted in anew.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_MADV_DONTNEED = 4
 _MALLOC_SETTINGS = ((_M_ARENA_MAX, 2), (_M_TRIM_THRESHOLD, 32 << 20), (_M_MMAP_THRESHOLD, 4 << 20))
 
 _ENVIRONMENT = {
@@ -36,6 +38,15 @@ _ENVIRONMENT = {
 _PACKAGES = ("numpy", "openvino", "tokenizers", "jep")
 _JAVA_DOORS = ("findClass", "forName")  # in jep's module: how Python code would get at any Java class
 
+
+@dataclass
+class _Process:
+    """What `start` was told, for the rest of the process."""
+
+    cache_folder: Path | None = None
+
+
+_process = _Process()
 _start_lock = threading.Lock()
 _started = threading.Event()
 log = logging.getLogger("ragbus")
@@ -47,9 +58,11 @@ def start(
     switch_interval_seconds: float | None = None,
     module_path: Sequence[str] = (),
     offline: bool = False,
+    cache_folder: str | None = None,
 ) -> dict[str, str]:
     """Set the process up, once: a repeat changes nothing. Return the versions of Python and of the packages.
 
+    `cache_folder` is where engines keep what they make of models; without one they keep nothing.
     Raises RUNTIME on a Python without its interpreter lock, which jep does not support.
     """
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
@@ -61,11 +74,17 @@ def start(
                 sys.setswitchinterval(switch_interval_seconds)
             _set_malloc()
             _guard()
+            _process.cache_folder = Path(cache_folder) if cache_folder else None
             if log_fd is not None:
                 streams.redirect(log_fd)
             sys.path[:0] = [entry for entry in module_path if entry not in sys.path]
             _started.set()
     return versions()
+
+
+def cache_folder() -> Path | None:
+    """Return the folder where engines keep what they make of models, None if there is none."""
+    return _process.cache_folder
 
 
 def versions() -> dict[str, str]:
@@ -133,6 +152,19 @@ def trim() -> None:
     malloc_trim = getattr(_libc(), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)
+
+
+def evict(file: Path) -> None:
+    """Give back the resident pages of a file that this process has mapped and cannot write to; they are read again when needed."""
+    madvise, maps = getattr(_libc(), "madvise", None), Path("/proc/self/maps")
+    if madvise is None or not maps.is_file():  # pragma: no cover - not on Linux
+        return
+    name = str(file.resolve())
+    for line in maps.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        span, mode, *_, mapped = line.split(maxsplit=5)
+        if mapped == name and "w" not in mode:
+            start, stop = (int(it, 16) for it in span.split("-"))
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _MADV_DONTNEED)
 
 
 def resident_bytes() -> int:

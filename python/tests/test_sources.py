@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import Failure, ask
+from conftest import CROSS_ENCODER, Failure, ask
 
 from ragbus import sources
 
@@ -44,7 +44,7 @@ def locate(name: str = NAME, **body: Any) -> Any:
 
 def test_an_explicit_path_is_taken_or_refused(tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "mine")
-    assert locate(path=str(folder), packaged={NAME: str(folder)}) == {"source": "local", "path": str(folder)}
+    assert locate(path=str(folder), packaged={NAME: str(folder)}) == {"source": "local", "path": str(folder), "type": "embedding"}
     with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: no model 'org/model'\. Tried local: .*nowhere is no folder$"):
         locate(path=str(tmp_path / "nowhere"), packaged={NAME: str(folder)})
     with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: .*is no path"):
@@ -55,12 +55,12 @@ def test_an_explicit_path_is_taken_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packaged", ["MiniLM", "sentence-transformers/MiniLM"])
 def test_packaged_under_either_name(asked: str, packaged: str, tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "mini")
-    assert locate(asked, packaged={packaged: str(folder)}) == {"source": "packaged", "path": str(folder)}
+    assert locate(asked, packaged={packaged: str(folder)}) == {"source": "packaged", "path": str(folder), "type": "embedding"}
 
 
 def test_under_the_models_folder(tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "models" / "org" / "model", "openvino/openvino_model.xml")
-    assert locate(models_dir=str(tmp_path / "models")) == {"source": "local", "path": str(folder)}
+    assert locate(models_dir=str(tmp_path / "models")) == {"source": "local", "path": str(folder), "type": "embedding"}
     linked = tmp_path / "models" / "link"
     linked.symlink_to(folder)
     assert locate("link", models_dir=str(tmp_path / "models"))["path"] == str(folder)
@@ -96,7 +96,7 @@ def cached(cache: Path, name: str = NAME) -> Path:
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "pr/3", COMMIT])
 def test_the_hubs_cache_without_network(revision: str | None, cache: Path) -> None:
     folder = cached(cache)
-    assert locate(revision=revision) == {"source": "hub-cache", "path": str(folder)}
+    assert locate(revision=revision) == {"source": "hub-cache", "path": str(folder), "type": "embedding"}
 
 
 def test_a_bare_name_in_the_cache_is_one_of_sentence_transformers(cache: Path) -> None:
@@ -252,3 +252,8 @@ def test_only_the_files_needed_are_fetched(files: list[str], weights: list[str] 
         assert not any(
             pattern.endswith((".py", ".pkl", ".safetensors")) or "*.bin" in pattern for pattern in asked["allow_patterns"]
         )
+
+
+def test_what_a_model_is_comes_with_where_it_is() -> None:
+    found = ask("locate", name="mine", path=str(CROSS_ENCODER))
+    assert found == {"source": "local", "path": str(CROSS_ENCODER), "type": "cross-encoder"}

@@ -16,7 +16,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from ragbus import pooling, tokenization
+from ragbus import hosting, pooling, tokenization
+from ragbus.engines import mapped
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
     device = _device(options.device)
     precision = _precision(options.precision, device)
     try:
-        model = _core().read_model(str(folder.weights))
+        weights = mapped.ir_of(_core(), folder, hosting.cache_folder())
+        model = _core().read_model(str(weights))
         outputs, pooled = _rebuild(model, folder)
         compiled = _core().compile_model(model, device, _settings(device, precision, options.lanes))
     except RagbusError:
@@ -122,6 +124,8 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
         activation=_activation(folder, outputs),
     )
     _try_out(engine)
+    del model
+    mapped.give_back(weights)
     return engine
 
 

@@ -13,7 +13,9 @@ import java.util.concurrent.ConcurrentHashMap;
 
 /** {@link Ragbus} over the event bus. Immutable but for the set of models it knows to be loaded. */
 final class BusRagbus implements Ragbus {
-  private static final Duration DEFAULT_TIMEOUT = Duration.ofSeconds(30);
+  private static final Duration TIMEOUT = Duration.ofSeconds(30);
+  private static final Duration LONG_TIMEOUT = Duration.ofSeconds(60);
+  private static final Duration SHORT_TIMEOUT = Duration.ofSeconds(10);
 
   /**
    * How much longer than the service the sender waits, so that the service's own answer to a missed
@@ -23,7 +25,10 @@ final class BusRagbus implements Ragbus {
 
   private final Vertx vertx;
   private final Addresses addresses;
+
+  /** For every operation; null for each one's own. */
   private final Duration timeout;
+
   private final String requestId;
   private final Set<String> knownModels;
 
@@ -42,7 +47,7 @@ final class BusRagbus implements Ragbus {
 
   static Ragbus create(Vertx vertx, Addresses addresses) {
     MessageCodecs.register(vertx);
-    return new BusRagbus(vertx, addresses, DEFAULT_TIMEOUT, null, ConcurrentHashMap.newKeySet());
+    return new BusRagbus(vertx, addresses, null, null, ConcurrentHashMap.newKeySet());
   }
 
   @Override
@@ -68,7 +73,7 @@ final class BusRagbus implements Ragbus {
 
   @Override
   public Future<Ranking> rerank(RerankRequest request) {
-    return send(addresses.rerank(), request);
+    return send(addresses.rerank(), request, LONG_TIMEOUT);
   }
 
   @Override
@@ -83,7 +88,7 @@ final class BusRagbus implements Ragbus {
 
   @Override
   public Future<ModelLoad> loadModel(ModelSpec model) {
-    return this.<ModelLoad>send(addresses.loadModel(), model)
+    return this.<ModelLoad>send(addresses.loadModel(), model, LONG_TIMEOUT)
         .onSuccess(load -> knownModels.add(load.cacheKey()));
   }
 
@@ -109,14 +114,18 @@ final class BusRagbus implements Ragbus {
 
   @Override
   public Future<ModelsCleared> clearModels(String model) {
-    knownModels.clear();
-    return send(addresses.clearModels(), new ModelQuery(model));
+    return forgettingModels(send(addresses.clearModels(), new ModelQuery(model), SHORT_TIMEOUT));
   }
 
   @Override
   public Future<Cleanup> cleanup() {
+    return forgettingModels(send(addresses.cleanup(), NoArguments.INSTANCE, SHORT_TIMEOUT));
+  }
+
+  /** Now, and once more when it is done: a load may have been answered in between. */
+  private <T> Future<T> forgettingModels(Future<T> clearing) {
     knownModels.clear();
-    return send(addresses.cleanup(), NoArguments.INSTANCE);
+    return clearing.onComplete(done -> knownModels.clear());
   }
 
   @Override
@@ -135,10 +144,15 @@ final class BusRagbus implements Ragbus {
   }
 
   private <T> Future<T> send(String address, Record body) {
+    return send(address, body, TIMEOUT);
+  }
+
+  private <T> Future<T> send(String address, Record body, Duration defaultTimeout) {
+    long millis = (timeout == null ? defaultTimeout : timeout).toMillis();
     DeliveryOptions options =
         new DeliveryOptions()
-            .setSendTimeout(timeout.toMillis() + SENDER_GRACE_MILLIS)
-            .addHeader(Addresses.TIMEOUT_HEADER, Long.toString(timeout.toMillis()));
+            .setSendTimeout(millis + SENDER_GRACE_MILLIS)
+            .addHeader(Addresses.TIMEOUT_HEADER, Long.toString(millis));
     if (requestId != null) {
       options.addHeader(Addresses.REQUEST_ID_HEADER, requestId);
     }
@@ -146,18 +160,17 @@ final class BusRagbus implements Ragbus {
         .eventBus()
         .<T>request(address, body, options)
         .map(Message::body)
-        .recover(failure -> Future.failedFuture(typed(failure, address)));
+        .recover(failure -> Future.failedFuture(typed(failure, address, millis)));
   }
 
   /** Failures that the bus itself makes, in our terms. */
-  private RagbusException typed(Throwable failure, String address) {
+  private RagbusException typed(Throwable failure, String address, long millis) {
     if (failure instanceof RagbusException typed) {
       return typed;
     }
     if (failure instanceof ReplyException reply) {
       return switch (reply.failureType()) {
-        case TIMEOUT ->
-            RagbusException.of(Kind.TIMEOUT, "no answer within " + timeout.toMillis() + " ms");
+        case TIMEOUT -> RagbusException.of(Kind.TIMEOUT, "no answer within " + millis + " ms");
         case NO_HANDLERS ->
             RagbusException.of(Kind.UNAVAILABLE, "nothing is deployed at " + address);
         case RECIPIENT_FAILURE, ERROR -> RagbusException.of(Kind.RUNTIME, reply.getMessage());

@@ -3,6 +3,7 @@ package dev.ragbus;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 
 /** The checks that the request records share; each names the field in its failure. */
 final class Checks {
@@ -38,6 +39,19 @@ final class Checks {
       throw RagbusException.invalid(field + "[" + missing + "] must be a string, not null");
     }
     return Collections.unmodifiableList(copy);
+  }
+
+  static Map<String, String> strings(String field, Map<String, String> values) {
+    if (values == null) {
+      return Map.of();
+    }
+    values.forEach(
+        (key, value) -> {
+          if (value == null) {
+            throw RagbusException.invalid(field + "." + key + " must be a string, not null");
+          }
+        });
+    return Map.copyOf(values);
   }
 
   static void positiveIfPresent(String field, Integer value) {

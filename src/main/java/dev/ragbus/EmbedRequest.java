@@ -1,5 +1,6 @@
 package dev.ragbus;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 
@@ -50,7 +51,7 @@ public record EmbedRequest(
 
   /** A request for the default model with all defaults. */
   public static EmbedRequest of(String... texts) {
-    return of(List.of(texts));
+    return of(Arrays.asList(texts));
   }
 
   /** A request for the default model with all defaults. */

@@ -6,6 +6,7 @@ import io.vertx.core.eventbus.EventBus;
 import io.vertx.core.eventbus.MessageCodec;
 import java.io.IOException;
 import java.util.List;
+import java.util.Objects;
 
 /**
  * The event-bus codecs of the records and of {@link RagbusException}.
@@ -78,18 +79,23 @@ public final class MessageCodecs {
 
     @Override
     public final T decodeFromWire(int position, Buffer buffer) {
-      byte version = buffer.getByte(position);
-      if (version != VERSION) {
-        throw RagbusException.of(
-            RagbusException.Kind.SERIALIZATION,
-            type.getSimpleName() + " has wire version " + version + ", known is " + VERSION);
-      }
       try {
-        return read(position + 1, buffer);
-      } catch (IOException e) {
-        throw RagbusException.of(
-            RagbusException.Kind.SERIALIZATION, type.getSimpleName() + " cannot be read");
+        byte version = buffer.getByte(position);
+        if (version == VERSION) {
+          return Objects.requireNonNull(read(position + 1, buffer));
+        }
+        throw unreadable("has wire version " + version + ", known is " + VERSION);
+      } catch (IOException
+          | IndexOutOfBoundsException
+          | IllegalArgumentException
+          | NullPointerException e) {
+        throw unreadable("cannot be read");
       }
+    }
+
+    private RagbusException unreadable(String why) {
+      return RagbusException.of(
+          RagbusException.Kind.SERIALIZATION, type.getSimpleName() + " " + why);
     }
 
     @Override

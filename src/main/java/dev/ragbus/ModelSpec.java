@@ -68,7 +68,7 @@ public record ModelSpec(
     precision = Checks.orDefault(precision, "auto");
     device = Checks.orDefault(device, "auto");
     Checks.positiveIfPresent("max_tokens", maxTokens);
-    prompts = prompts == null ? Map.of() : Map.copyOf(prompts);
+    prompts = Checks.strings("prompts", prompts);
     pinned = Checks.orDefault(pinned, false);
   }
 

@@ -14,16 +14,20 @@ import java.util.List;
  * ragbus.embed("How tall is Mont Blanc?").onSuccess(vectors -> use(vectors.row(0)));
  * }</pre>
  *
+ * <p>Unless {@link #withTimeout} says otherwise, a request has 60 s for {@link #rerank} and {@link
+ * #loadModel}, 10 s for {@link #clearModels}, {@link #clearMemory} and {@link #cleanup}, and 30 s
+ * for everything else.
+ *
  * <p>Every method returns at once; its future completes on the caller's own context and fails with
  * a {@link RagbusException} only. A client may be used from any thread and needs no closing.
  */
 public interface Ragbus {
-  /** A client of the deployment under the default address prefix, with a timeout of 30 s. */
+  /** A client of the deployment under the default address prefix, with the default timeouts. */
   static Ragbus create(Vertx vertx) {
     return create(vertx, Addresses.DEFAULT_PREFIX);
   }
 
-  /** A client of the deployment under an address prefix, with a timeout of 30 s. */
+  /** A client of the deployment under an address prefix, with the default timeouts. */
   static Ragbus create(Vertx vertx, String addressPrefix) {
     return BusRagbus.create(vertx, new Addresses(addressPrefix));
   }

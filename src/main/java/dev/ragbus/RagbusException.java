@@ -82,7 +82,7 @@ public final class RagbusException extends ReplyException {
 
   private RagbusException(
       Kind kind, String message, boolean retryable, long retryAfterMillis, String pythonType) {
-    super(ReplyFailure.RECIPIENT_FAILURE, kind.code(), message, false);
+    super(ReplyFailure.RECIPIENT_FAILURE, kind.code(), message, true);
     this.kind = kind;
     this.retryable = retryable;
     this.retryAfterMillis = retryAfterMillis;

@@ -1,5 +1,6 @@
 package dev.ragbus;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 
@@ -60,7 +61,7 @@ public record RerankRequest(
 
   /** A request for the default reranker with all defaults. */
   public static RerankRequest of(String query, String... texts) {
-    return of(query, List.of(texts));
+    return of(query, Arrays.asList(texts));
   }
 
   /** The same for another model; null for the default one. */

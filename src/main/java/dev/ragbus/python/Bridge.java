@@ -65,6 +65,7 @@ final class Bridge implements AutoCloseable {
     }
     interpreter.exec("from ragbus.bridge import bind, call, forward, tokenize");
     bind();
+    call("ping", new JsonObject().put("thread", Thread.currentThread().getName()));
   }
 
   /** The first interpreter sets the process up and gives Python its log. */
@@ -83,7 +84,8 @@ final class Bridge implements AutoCloseable {
                   .put("log_fd", pipe)
                   .put("switch_interval_seconds", settings.switchIntervalSeconds())
                   .put("module_path", new JsonArray())
-                  .put("offline", settings.offline()));
+                  .put("offline", settings.offline())
+                  .put("cache_folder", settings.cacheFolder().toString()));
       LOG.log(System.Logger.Level.DEBUG, "Python started: {0}", versions);
     }
   }

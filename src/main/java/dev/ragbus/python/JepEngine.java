@@ -15,6 +15,8 @@ import io.vertx.core.internal.VertxInternal;
 import io.vertx.core.json.JsonObject;
 import io.vertx.core.spi.metrics.PoolMetrics;
 import io.vertx.core.spi.metrics.VertxMetrics;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
@@ -51,6 +53,8 @@ public final class JepEngine implements Engine {
   /**
    * Starts Python where it does not run yet, and the lanes.
    *
+   * @param cacheFolder where engines keep what they make of models
+   * @param id makes the names of this deployment's threads its own
    * @param drained called when a lane is undeployed: completes when the service has no more work
    *     for lanes; it must be bounded, since lanes wait for it before they close
    */
@@ -58,6 +62,7 @@ public final class JepEngine implements Engine {
       Vertx vertx,
       RagbusOptions options,
       PythonEnvironment environment,
+      Path cacheFolder,
       String id,
       Supplier<Future<Void>> drained) {
     Context context = vertx.getOrCreateContext();
@@ -69,7 +74,8 @@ public final class JepEngine implements Engine {
             environment.jepLibrary(),
             List.copyOf(modulePath),
             options.lanes().switchInterval().toNanos() / 1e9,
-            options.models().offline());
+            options.models().offline(),
+            cacheFolder);
     return context
         .executeBlocking(() -> PythonRuntime.start(settings), false)
         .map(runtime -> new JepEngine(vertx, context, runtime, options.lanes().inference(), id))
@@ -80,8 +86,8 @@ public final class JepEngine implements Engine {
     if (python.modulePath() != null) {
       return python.modulePath();
     }
-    java.nio.file.Path project = java.nio.file.Path.of("python").toAbsolutePath();
-    return java.nio.file.Files.isDirectory(project) ? List.of(project.toString()) : List.of();
+    Path project = Path.of("python").toAbsolutePath();
+    return Files.isDirectory(project) ? List.of(project.toString()) : List.of();
   }
 
   private InterpreterLane lane(PythonRuntime runtime, Role role, String id, int index) {

@@ -39,13 +39,15 @@ final class PythonRuntime {
    * @param modulePath folders put first on {@code sys.path}, in order
    * @param switchIntervalSeconds how long a thread keeps the interpreter lock
    * @param offline whether the hub is never asked
+   * @param cacheFolder where engines keep what they make of models
    */
   record Settings(
       Path python,
       Path jepLibrary,
       List<String> modulePath,
       double switchIntervalSeconds,
-      boolean offline) {}
+      boolean offline,
+      Path cacheFolder) {}
 
   private PythonRuntime(Settings settings) {
     this.settings = settings;

@@ -60,13 +60,14 @@ final class BusEndpoint<Q extends Record, R extends Record> {
     long arrivedNanos = nanoClock.getAsLong();
     metrics.accepted();
     run(message, arrivedNanos)
+        .<Object>map(result -> isJson(message) ? json(result) : result)
         .onComplete(
-            result -> {
-              metrics.answered(nanoClock.getAsLong() - arrivedNanos);
-              if (result.succeeded()) {
-                message.reply(isJson(message) ? json(result.result()) : result.result());
+            reply -> {
+              if (reply.succeeded()) {
+                metrics.answered(nanoClock.getAsLong() - arrivedNanos);
+                message.reply(reply.result());
               } else {
-                fail(message, typed(result.cause()));
+                fail(message, typed(reply.cause()));
               }
             });
   }

@@ -71,11 +71,6 @@ final class Job {
     }
   }
 
-  /** Texts tokenised in one call: it cannot be interrupted, and others wait for it. */
-  private static final int MAX_CALL_TEXTS = 64;
-
-  private static final int MAX_CALL_CHARS = 64_000;
-
   private final Spec spec;
   private final long deadlineNanos;
   private final String requestId;
@@ -135,13 +130,7 @@ final class Job {
   TokenizeCall nextCall() {
     int first = nextText;
     boolean queryAlone = spec.queryFirst && first == 0 && spec.maxTokens > 0;
-    int most = queryAlone ? 1 : MAX_CALL_TEXTS;
-    int chars = 0;
-    while (hasTexts()
-        && nextText - first < most
-        && (nextText == first || chars + spec.texts.get(nextText).length() <= MAX_CALL_CHARS)) {
-      chars += spec.texts.get(nextText++).length();
-    }
+    nextText = CallBounds.end(spec.texts, first, queryAlone ? 1 : CallBounds.MAX_TEXTS);
     List<String> texts = spec.texts.subList(first, nextText);
     boolean pair = spec.query != null;
     if (pair) {

@@ -305,15 +305,28 @@ final class Operations {
     checkSizes(request.texts(), "limits.max_texts", options.limits().maxTexts(), 0);
     return models
         .forEmbedding(request.model())
+        .compose(model -> tokenize(request, model, List.of()));
+  }
+
+  /** Goes on behind the texts whose tokens are known, a bounded call at a time. */
+  private Future<Tokens> tokenize(
+      TokenizeRequest request, LoadedModel model, List<List<Tokens.Token>> known) {
+    int first = known.size();
+    if (first == request.texts().size()) {
+      return Future.succeededFuture(new Tokens(known, model.name()));
+    }
+    int end = CallBounds.end(request.texts(), first, CallBounds.MAX_TEXTS);
+    JsonObject body =
+        new JsonObject()
+            .put("texts", new JsonArray(request.texts().subList(first, end)))
+            .put("add_special_tokens", request.addSpecialTokens());
+    return control(model, Engine.Control.TOKENS, body, Tokens.class)
         .compose(
-            model ->
-                control(
-                    model,
-                    Engine.Control.TOKENS,
-                    new JsonObject()
-                        .put("texts", new JsonArray(request.texts()))
-                        .put("add_special_tokens", request.addSpecialTokens()),
-                    Tokens.class));
+            part -> {
+              List<List<Tokens.Token>> more = new ArrayList<>(known);
+              more.addAll(part.tokens());
+              return tokenize(request, model, more);
+            });
   }
 
   Future<DecodedTexts> decode(DecodeRequest request, Call call) {

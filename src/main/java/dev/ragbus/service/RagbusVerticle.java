@@ -89,7 +89,7 @@ public final class RagbusVerticle extends VerticleBase {
     Path cacheFolder = PythonEnvironment.Settings.defaultCacheFolder();
     return context
         .executeBlocking(() -> environment(cacheFolder), false)
-        .compose(python -> JepEngine.start(vertx, options, python, id, this::drain))
+        .compose(python -> JepEngine.start(vertx, options, python, cacheFolder, id, this::drain))
         .onSuccess(started -> engine = started)
         .compose(started -> context.executeBlocking(() -> packaged(cacheFolder), false))
         .compose(this::startModels)

@@ -16,9 +16,10 @@ final class WarmUp {
   static Future<Void> run(Engine engine, Engine.Model model) {
     List<Future<?>> lanes = new ArrayList<>();
     for (int lane = 0; lane < engine.inferenceLanes(); lane++) {
+      int own = lane;
       Future<?> last = Future.succeededFuture();
       for (int width : WIDTHS) {
-        last = pass(engine, model, lane, Math.min(width, model.maxTokens()));
+        last = last.compose(v -> pass(engine, model, own, Math.min(width, model.maxTokens())));
       }
       lanes.add(last);
     }

@@ -3,6 +3,7 @@ package dev.ragbus.service;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.RepetitionInfo;
@@ -27,8 +28,19 @@ class BatchLimitsTest {
 
   @Test
   void fillsTheBudgetOfPaddedTokensExactly() {
-    int[] taken = new BatchLimits(512, 32).next(waiting100(10), 100);
-    assertThat(taken).isEqualTo(waiting100(5));
+    BatchLimits limits = new BatchLimits(600, 32);
+    assertThat(limits.next(waiting100(10), 100)).isEqualTo(waiting100(6));
+    assertThat(new BatchLimits(599, 32).next(waiting100(10), 100)).isEqualTo(waiting100(4));
+  }
+
+  @Test
+  void takesACommonNumberOfRowsTheLikestOnes() {
+    int[] taken = new BatchLimits(512, 32).next(waiting(10, 10, 9, 10, 10, 8, 10), 10);
+    assertThat(taken).isEqualTo(Arrays.copyOf(waiting(10, 10, 9, 10, 10, 10), 11));
+    for (int rows = 1; rows <= 40; rows++) {
+      boolean common = List.of(1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 36, 40).contains(rows);
+      assertThat(BatchLimits.isCommon(rows)).as("%s rows", rows).isEqualTo(common);
+    }
   }
 
   @Test
@@ -113,6 +125,7 @@ class BatchLimitsTest {
       }
     }
     assertThat(rows).isBetween(1, limits.maxRows());
+    assertThat(BatchLimits.isCommon(rows)).as("%s rows are common", rows).isTrue();
     assertThat(rows == 1 || rows * longest <= limits.maxTokens()).as("budget").isTrue();
     assertThat(rows * longest - real)
         .as("padding")

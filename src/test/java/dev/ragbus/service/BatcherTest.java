@@ -138,10 +138,10 @@ class BatcherTest {
   @Test
   void batchesGrowWhileTheLanesAreBusy() {
     submit("a1");
-    List<Submitted> others = IntStream.range(0, 5).mapToObj(i -> submit("b" + i)).toList();
+    List<Submitted> others = IntStream.range(0, 6).mapToObj(i -> submit("b" + i)).toList();
     assertThat(engine.forwarded).hasSize(1);
     engine.finish();
-    assertThat(texts(engine)).last().isEqualTo(List.of("b0", "b1", "b2", "b3", "b4"));
+    assertThat(texts(engine)).last().isEqualTo(List.of("b0", "b1", "b2", "b3", "b4", "b5"));
     engine.finish();
     assertThat(others).allMatch(Submitted::succeeded);
     assertNothingIsHeld();
@@ -178,11 +178,12 @@ class BatcherTest {
     engine.finish();
     engine.finishAll();
     for (ForwardCall call : engine.forwarded) {
-      int width = call.rows().stream().mapToInt(TokenRow::length).max().orElseThrow();
+      int longest = call.rows().stream().mapToInt(TokenRow::length).max().orElseThrow();
+      int width = call.model().paddedLength(longest);
       assertThat(call.rows()).hasSizeBetween(1, 32);
       assertThat(call.rows().size() * width).isLessThanOrEqualTo(512);
     }
-    assertThat(engine.forwarded).hasSize(1 + 4 + 10);
+    assertThat(engine.forwarded).hasSize(1 + 4 + 13);
   }
 
   @Test
@@ -618,7 +619,7 @@ class BatcherTest {
     assertThat(stats.batches()).isEqualTo(2);
     assertThat(stats.rows()).isEqualTo(3);
     assertThat(stats.realTokens()).isEqualTo(1 + 6);
-    assertThat(stats.paddedTokens()).isEqualTo(1 + 8);
+    assertThat(stats.paddedTokens()).isEqualTo(8 + 2 * 8);
     assertThat(stats.dropped()).isZero();
   }
 

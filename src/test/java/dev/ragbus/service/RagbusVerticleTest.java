@@ -220,6 +220,17 @@ class RagbusVerticleTest {
     assertThat(hostile.tokens()).isEqualTo(replaced.tokens());
   }
 
+  @Test
+  void tokenisesMoreTextsThanOneCallTakes() {
+    List<String> texts =
+        java.util.stream.IntStream.range(0, 150).mapToObj(i -> "number " + i).toList();
+
+    Tokens tokens = Await.result(ragbus.tokenize(new TokenizeRequest(texts, null, false)));
+
+    assertThat(tokens.tokens()).hasSize(150);
+    assertThat(tokens.tokens().get(149).get(1).text()).isEqualTo("149");
+  }
+
   private static TokenizeRequest request(String text) {
     return new TokenizeRequest(List.of(text), null, null);
   }

@@ -1,0 +1,65 @@
+"""Weights that are mapped from a file rather than held in memory: an OpenVINO IR copy of each ONNX model, made once.
+
+A compiled model holds its weights twice: as it runs them, and as it read them. ONNX is read into memory of the process; IR is
+mapped, so that what is no longer needed can be given back (all-MiniLM-L6-v2: 85 MB), and is read in a fifth of the time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import openvino as ov
+
+from ragbus import hosting
+
+if TYPE_CHECKING:
+    from ragbus.model import ModelFolder
+
+log = logging.getLogger("ragbus")
+
+
+def ir_of(core: ov.Core, folder: ModelFolder, cache: Path | None) -> Path:
+    """Return the weights as IR: themselves if they are, else a copy in the cache; themselves too where none can be made."""
+    weights = folder.weights
+    if cache is None or weights.suffix != ".onnx":
+        return weights
+    copy = cache / "ir" / _key(folder)
+    if not (copy / "model.xml").is_file():
+        model = core.read_model(str(weights))
+        try:
+            _write(model, copy)
+        except (OSError, RuntimeError) as error:
+            log.warning("no copy of %s can be kept, so it takes more memory: %s", weights, error)
+            return weights
+    return copy / "model.xml"
+
+
+def _key(folder: ModelFolder) -> str:
+    stat = folder.weights.stat()
+    state = (str(folder.weights.resolve()), stat.st_mtime_ns, stat.st_size, folder.weights_bytes(), ov.get_version())
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+
+
+def _write(model: ov.Model, copy: Path) -> None:
+    """Write a copy whole or not at all; another process may be doing the same."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=copy.parent, prefix="draft-"))
+    try:
+        ov.save_model(model, str(draft / "model.xml"), compress_to_fp16=False)
+        os.rename(draft, copy)  # noqa: PTH104 - Path.rename would replace an empty folder silently
+    except OSError:
+        if not (copy / "model.xml").is_file():
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def give_back(weights: Path) -> None:
+    """Give back what is resident of mapped weights; what is needed again is read again."""
+    hosting.evict(weights.with_suffix(".bin"))

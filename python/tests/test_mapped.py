@@ -1,0 +1,56 @@
+"""Weights mapped from a copy: the same vectors, made once, given back, and nothing kept where nothing can be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import openvino as ov
+from conftest import CROSS_ENCODER
+
+from ragbus import hosting, model
+from ragbus.engines import mapped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def folder() -> model.ModelFolder:
+    return model.read_folder(CROSS_ENCODER, "cross-encoder")
+
+
+def test_a_copy_is_made_once_and_holds_the_same_graph(tmp_path: Path) -> None:
+    core = ov.Core()
+    first = mapped.ir_of(core, folder(), tmp_path)
+    made = first.stat().st_mtime_ns
+    again = mapped.ir_of(core, folder(), tmp_path)
+    assert first == again
+    assert again.stat().st_mtime_ns == made
+    assert len(core.read_model(str(first)).inputs) == len(core.read_model(str(folder().weights)).inputs)
+    assert [it.name for it in (tmp_path / "ir").iterdir()] == [first.parent.name]
+
+
+def test_without_a_cache_the_weights_are_read_where_they_are() -> None:
+    assert mapped.ir_of(ov.Core(), folder(), None) == folder().weights
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    occupied = tmp_path / "file"
+    occupied.write_text("no folder", encoding="utf-8")
+    assert mapped.ir_of(ov.Core(), folder(), occupied) == folder().weights
+    assert "no copy of" in caplog.text
+
+
+def test_what_is_given_back_is_read_again(tmp_path: Path) -> None:
+    core = ov.Core()
+    ir = mapped.ir_of(core, folder(), tmp_path)
+    graph = core.read_model(str(ir))
+    constants = [node for node in graph.get_ops() if node.get_type_name() == "Constant"]
+    before = [node.data.tobytes() for node in constants]
+    mapped.give_back(ir)
+    assert [node.data.tobytes() for node in constants] == before
+
+
+def test_a_file_that_is_not_mapped_is_left_alone(tmp_path: Path) -> None:
+    hosting.evict(tmp_path / "nowhere.bin")

@@ -1,0 +1,34 @@
+package dev.ragbus.service;
+
+import java.util.List;
+
+/**
+ * How many texts go to Python in one tokenising call: it cannot be interrupted, and others wait.
+ */
+final class CallBounds {
+  /** The most texts of a call. */
+  static final int MAX_TEXTS = 64;
+
+  private static final int MAX_CHARS = 64_000;
+
+  private CallBounds() {}
+
+  /**
+   * Where a call that begins with a text ends: after at least one text, and after so many as stay
+   * within the bounds.
+   *
+   * @param first the index of the call's first text
+   * @param maxTexts the most texts of the call
+   * @return the index behind its last text
+   */
+  static int end(List<String> texts, int first, int maxTexts) {
+    int chars = texts.get(first).length();
+    int end = first + 1;
+    while (end < texts.size()
+        && end - first < maxTexts
+        && chars + texts.get(end).length() <= MAX_CHARS) {
+      chars += texts.get(end++).length();
+    }
+    return end;
+  }
+}
