@@ -1,8 +1,8 @@
 """Measure Ragbus on the bus beside the raw engine, in turns, and write what came out.
 
 Both processes live side by side; one works while the other waits, round after round, so that what the machine does
-meanwhile meets both. Medians and spreads are over rounds; ratios are taken within each round first. Starting is measured
-in fresh processes, from before the start of `java` to the line that it prints at its first answer.
+meanwhile meets both. Medians and spreads are over rounds; ratios are taken within each round first. Starting is
+measured in fresh processes, from before the start of `java` to the line that it prints at its first answer.
 """
 
 # ruff: noqa: INP001, T201 - a script, no module

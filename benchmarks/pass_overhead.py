@@ -3,8 +3,8 @@
 The service batches by it: `BatchLimits.PASS_OVERHEAD_TOKENS`. For each shape the least processor time of several warm
 passes counts, so that other work on the machine matters little. Two fits, by least squares on relative errors:
 time = fixed + token x rows x width, and the same with an attention term, square x rows x width^2. What counts for the
-constant is the fixed part over the cost of a token. The time of the first passes tells what a new shape costs, in time and
-in resident memory.
+constant is the fixed part over the cost of a token. The time of the first passes tells what a new shape costs, in time
+and in resident memory.
 """
 
 # ruff: noqa: INP001, T201 - a script, no module
@@ -70,17 +70,18 @@ def measure(folder: Path, precision: str, count: int) -> None:
     for rows in ROWS:
         cells = (f" {known[rows, width] * 1e3:.2f} |" if (rows, width) in known else " |" for width in WIDTHS)
         print(f"| {rows} |" + "".join(cells))
-    rows, width = (np.array(one, float) for one in zip(*shapes, strict=True))
+    grid = np.array(shapes, float)
     ones = np.ones(len(best))
-    for name, columns in (("linear", [ones, rows * width]), ("with attention", [ones, rows * width, rows * width**2])):
+    area, square = grid[:, 0] * grid[:, 1], grid[:, 0] * grid[:, 1] ** 2
+    for name, columns in (("linear", [ones, area]), ("with attention", [ones, area, square])):
         found, error = fit(columns, best)
         print(
             f"\n{name}: fixed {found[0] * 1e6:.0f} us, a token {found[1] * 1e6:.1f} us"
-            + (f", a token's square {found[2] * 1e9:.1f} ns" if len(found) > 2 else "")  # noqa: PLR2004
+            + (f", its square {found[2] * 1e9:.1f} ns" if len(found) > 2 else "")  # noqa: PLR2004
             + f"; overhead {found[0] / found[1]:.0f} tokens; mean error {error:.1%}"
         )
     print(
-        f"\nfirst pass over a new shape: {np.median(extra) * 1e3:.2f} ms more (median), {extra.max() * 1e3:.2f} ms at most; "
+        f"\nfirst pass over a shape: {np.median(extra) * 1e3:.2f} ms more, {extra.max() * 1e3:.2f} ms at most; "
         f"a shape seen before, after all {len(shapes)} others: {np.median(again) * 1e3:.2f} ms more (median); "
         f"{grown / 2**20 / len(shapes):.2f} MB of resident memory a shape"
     )

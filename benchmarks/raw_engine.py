@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 QUERY = "How tall is Mont Blanc?"
 FLAGS_FINISH = 1
+SHORT = 8
 
 
 def batches(lengths: Sequence[int], budget: int, most_rows: int) -> list[list[int]]:
-    """Return the indices of rows that run together: sorted by length, as many as fit the budget of padded tokens."""
+    """Return the indices of rows that run together: longest first, as many as fit the budget of padded tokens."""
     found: list[list[int]] = [[]]
     for index in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
         batch = found[-1]
@@ -49,9 +50,14 @@ def batches(lengths: Sequence[int], budget: int, most_rows: int) -> list[list[in
     return [batch for batch in found if batch]
 
 
-def run(engine: Engine, rows: Sequence[list[int]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def padded(length: int, step: int, most: int) -> int:
+    """Return the width of a batch whose longest row has so many tokens; short queries are best at 8."""
+    return min(most, -(-length // step) * step if length > SHORT else SHORT)
+
+
+def run(engine: Engine, rows: Sequence[list[int]], step: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Run rows as one padded batch."""
-    width = max(map(len, rows))
+    width = padded(max(map(len, rows)), step, engine.folder.max_tokens)
     ids = np.full((len(rows), width), engine.tokens.pad_id, np.int32)
     table = np.empty((len(rows), 4), np.int32)
     for at, row in enumerate(rows):
@@ -75,7 +81,7 @@ class Lanes:
             running.result()
 
 
-def query(engine: Engine, calls: int) -> dict[str, Any]:
+def query(engine: Engine, calls: int, step: int) -> dict[str, Any]:
     """Measure one short query at a time."""
     cut = Cut(engine.folder.max_tokens)
     parts = np.empty((calls, 2))
@@ -83,7 +89,7 @@ def query(engine: Engine, calls: int) -> dict[str, Any]:
         started = time.perf_counter()
         rows = engine.tokenize([QUERY], cut, pair=False)
         tokenised = time.perf_counter()
-        run(engine, [rows[0].ids])
+        run(engine, [rows[0].ids], step)
         parts[at] = (tokenised - started, time.perf_counter() - tokenised)
     millis = np.sort(parts.sum(axis=1)) * 1e3
     return {
@@ -108,8 +114,9 @@ def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argpa
     started, cpu = time.perf_counter(), time.process_time()
     lanes.each(tokenise)
     tokenised = time.perf_counter()
-    left = deque(batches([len(row) for row in ids], chosen.budget, chosen.rows))
-    ran = [(len(batch), len(ids[batch[0]])) for batch in left]
+    widths = [padded(len(row), chosen.width_step, engine.folder.max_tokens) for row in ids]
+    left = deque(batches(widths, chosen.budget, chosen.rows))
+    ran = [(len(batch), widths[batch[0]]) for batch in left]
 
     def infer(_lane: int) -> None:
         while True:
@@ -117,12 +124,11 @@ def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argpa
                 batch = left.popleft()
             except IndexError:
                 return
-            run(engine, [ids[at] for at in batch])
+            run(engine, [ids[at] for at in batch], chosen.width_step)
 
     lanes.each(infer)
     seconds = time.perf_counter() - started
     real = sum(map(len, ids))
-    padded = sum(rows * width for rows, width in ran)
     return {
         "texts_s": round(len(texts) / seconds, 2),
         "tokens_s": round(real / seconds, 1),
@@ -131,7 +137,7 @@ def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argpa
         "tokenise_seconds": round(tokenised - started, 3),
         "batches": len(ran),
         "real_tokens": real,
-        "padded_tokens": padded,
+        "padded_tokens": sum(rows * width for rows, width in ran),
     }
 
 
@@ -151,6 +157,7 @@ def main() -> None:
     arguments.add_argument("--precision", default="auto")
     arguments.add_argument("--budget", type=int, default=512, help="padded tokens a batch")
     arguments.add_argument("--rows", type=int, default=32, help="rows a batch")
+    arguments.add_argument("--width-step", type=int, default=16, help="widths are multiples of this: 16 is best in bf16")
     chosen = arguments.parse_args()
     hosting.start()  # the same allocator settings, which matter
     texts = chosen.texts.read_text(encoding="utf-8").splitlines()
@@ -161,7 +168,7 @@ def main() -> None:
     for line in sys.stdin:
         command, *rest = line.split()
         if command == "query":
-            answer = query(engine, int(rest[0]))
+            answer = query(engine, int(rest[0]), chosen.width_step)
         elif command == "texts":
             answer = every_text(engine, texts, lanes, chosen)
         elif command == "memory":

@@ -19,6 +19,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.ExecutionException;
+import java.util.function.Supplier;
 
 /**
  * Ragbus on the event bus, as an application uses it: the service and a client verticle in one JVM.
@@ -27,6 +28,8 @@ import java.util.concurrent.ExecutionException;
  *
  * <ul>
  *   <li>{@code query CALLS}: so many single queries, one after another
+ *   <li>{@code bus CALLS}: so many requests that no lane has a part in (the list of models)
+ *   <li>{@code lane CALLS}: so many requests that take one empty call on a lane (health)
  *   <li>{@code texts SIZE CALLERS}: all texts once, in requests of so many texts, so many requests
  *       under way at once
  *   <li>{@code memory}: resident memory of this process
@@ -86,21 +89,23 @@ final class BusBenchmark extends VerticleBase {
 
   private Future<JsonObject> run(String[] command) {
     return switch (command[0]) {
-      case "query" -> queries(Integer.parseInt(command[1]));
+      case "query" -> inTurn(Integer.parseInt(command[1]), () -> ragbus.embed(QUERY));
+      case "bus" -> inTurn(Integer.parseInt(command[1]), ragbus::listModels);
+      case "lane" -> inTurn(Integer.parseInt(command[1]), ragbus::health);
       case "texts" -> texts(Integer.parseInt(command[1]), Integer.parseInt(command[2]));
       case "memory" -> Future.succeededFuture(memory());
       default -> Future.failedFuture("unknown command " + command[0]);
     };
   }
 
-  private Future<JsonObject> queries(int calls) {
-    long[] nanos = new long[calls];
+  private static Future<JsonObject> inTurn(int calls, Supplier<Future<?>> request) {
     Promise<JsonObject> done = Promise.promise();
-    query(nanos, 0, done);
+    next(request, new long[calls], 0, done);
     return done.future();
   }
 
-  private void query(long[] nanos, int call, Promise<JsonObject> done) {
+  private static void next(
+      Supplier<Future<?>> request, long[] nanos, int call, Promise<JsonObject> done) {
     if (call == nanos.length) {
       Arrays.sort(nanos);
       done.complete(
@@ -111,12 +116,12 @@ final class BusBenchmark extends VerticleBase {
       return;
     }
     long started = System.nanoTime();
-    ragbus
-        .embed(QUERY)
+    request
+        .get()
         .onSuccess(
-            vectors -> {
+            answer -> {
               nanos[call] = System.nanoTime() - started;
-              query(nanos, call + 1, done);
+              next(request, nanos, call + 1, done);
             })
         .onFailure(done::fail);
   }

@@ -1,7 +1,7 @@
 package dev.ragbus.benchmarks;
 
-import dev.ragbus.python.PackagedModels;
-import dev.ragbus.python.PythonEnvironment;
+import dev.ragbus.python.environment.PackagedModels;
+import dev.ragbus.python.environment.PythonEnvironment;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
