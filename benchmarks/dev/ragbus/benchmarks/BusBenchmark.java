@@ -1,6 +1,8 @@
 package dev.ragbus.benchmarks;
 
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.ModelSpec;
+import dev.ragbus.ModelType;
 import dev.ragbus.Ragbus;
 import dev.ragbus.Stats;
 import dev.ragbus.service.RagbusVerticle;
@@ -32,10 +34,13 @@ import java.util.function.Supplier;
  *   <li>{@code lane CALLS}: so many requests that take one empty call on a lane (health)
  *   <li>{@code texts SIZE CALLERS}: all texts once, in requests of so many texts, so many requests
  *       under way at once
+ *   <li>{@code load REQUESTS}: the slowest of so many requests of 8 texts, two callers at a time,
+ *       by themselves and while the model is loaded again and again
  *   <li>{@code memory}: resident memory of this process
  * </ul>
  */
 final class BusBenchmark extends VerticleBase {
+  private static final String MODEL = "all-MiniLM-L6-v2";
   private static final EmbedRequest QUERY = EmbedRequest.of("How tall is Mont Blanc?");
 
   private final List<String> texts;
@@ -93,6 +98,7 @@ final class BusBenchmark extends VerticleBase {
       case "bus" -> inTurn(Integer.parseInt(command[1]), ragbus::listModels);
       case "lane" -> inTurn(Integer.parseInt(command[1]), ragbus::health);
       case "texts" -> texts(Integer.parseInt(command[1]), Integer.parseInt(command[2]));
+      case "load" -> load(Integer.parseInt(command[1]));
       case "memory" -> Future.succeededFuture(memory());
       default -> Future.failedFuture("unknown command " + command[0]);
     };
@@ -124,6 +130,39 @@ final class BusBenchmark extends VerticleBase {
               next(request, nanos, call + 1, done);
             })
         .onFailure(done::fail);
+  }
+
+  private Future<JsonObject> load(int count) {
+    List<EmbedRequest> requests = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      int first = i * 8 % (texts.size() - 8);
+      requests.add(EmbedRequest.of(texts.subList(first, first + 8)));
+    }
+    JsonObject slowest = new JsonObject();
+    return new Load(requests)
+        .run(2)
+        .compose(
+            alone -> {
+              slowest.put("alone_slowest_ms", Arrays.stream(alone.nanos).max().orElse(0) / 1e6);
+              boolean[] over = new boolean[1];
+              Future<Integer> loads = loadAgain(over, 0);
+              return new Load(requests)
+                  .run(2)
+                  .compose(
+                      beside -> {
+                        over[0] = true;
+                        long most = Arrays.stream(beside.nanos).max().orElse(0);
+                        slowest.put("beside_slowest_ms", most / 1e6);
+                        return loads.map(done -> slowest.put("loads", done));
+                      });
+            });
+  }
+
+  private Future<Integer> loadAgain(boolean[] over, int done) {
+    ModelSpec again = ModelSpec.of(MODEL, ModelType.EMBEDDING).withForceReload(true);
+    return over[0]
+        ? Future.succeededFuture(done)
+        : ragbus.loadModel(again).compose(load -> loadAgain(over, done + 1));
   }
 
   private Future<JsonObject> texts(int size, int callers) {
