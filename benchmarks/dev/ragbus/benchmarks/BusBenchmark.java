@@ -35,25 +35,27 @@ import java.util.function.Supplier;
  *   <li>{@code texts SIZE CALLERS}: all texts once, in requests of so many texts, so many requests
  *       under way at once
  *   <li>{@code load REQUESTS}: the slowest of so many requests of 8 texts, two callers at a time,
- *       by themselves and while the model is loaded again and again
+ *       by themselves and while another model is loaded again and again; named by the second
+ *       argument
  *   <li>{@code memory}: resident memory of this process
  * </ul>
  */
 final class BusBenchmark extends VerticleBase {
-  private static final String MODEL = "all-MiniLM-L6-v2";
   private static final EmbedRequest QUERY = EmbedRequest.of("How tall is Mont Blanc?");
 
   private final List<String> texts;
+  private final String otherModel;
   private Ragbus ragbus;
 
-  private BusBenchmark(List<String> texts) {
+  private BusBenchmark(List<String> texts, String otherModel) {
     this.texts = texts;
+    this.otherModel = otherModel;
   }
 
   public static void main(String[] arguments) throws Exception {
     int exit = 1;
     try {
-      serve(new BusBenchmark(Files.readAllLines(Path.of(arguments[0]))));
+      serve(new BusBenchmark(Files.readAllLines(Path.of(arguments[0])), arguments[1]));
       exit = 0;
     } catch (ExecutionException failure) {
       failure.getCause().printStackTrace();
@@ -159,7 +161,7 @@ final class BusBenchmark extends VerticleBase {
   }
 
   private Future<Integer> loadAgain(boolean[] over, int done) {
-    ModelSpec again = ModelSpec.of(MODEL, ModelType.EMBEDDING).withForceReload(true);
+    ModelSpec again = ModelSpec.of(otherModel, ModelType.EMBEDDING).withForceReload(true);
     return over[0]
         ? Future.succeededFuture(done)
         : ragbus.loadModel(again).compose(load -> loadAgain(over, done + 1));

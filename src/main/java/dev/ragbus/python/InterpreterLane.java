@@ -28,6 +28,9 @@ final class InterpreterLane {
   /** Native recursion in CPython needs more stack than a Java thread's usual one. */
   private static final long STACK_BYTES = 8L << 20;
 
+  /** How long an idle inference lane stays awake; {@code docs/performance.md} has what it gains. */
+  private static final long PATIENCE_NANOS = 200_000;
+
   /** What a lane is for. */
   enum Role {
     /** Runs batches. */
@@ -255,7 +258,7 @@ final class InterpreterLane {
       }
       onEventLoop(this::isOpen);
       try (bridge) {
-        for (Call<?> call = queue.take(); call != closing; call = queue.take()) {
+        for (Call<?> call = next(); call != closing; call = next()) {
           call.run(bridge, this);
         }
       } catch (InterruptedException e) {
@@ -264,6 +267,17 @@ final class InterpreterLane {
         LOG.log(System.Logger.Level.WARNING, name + " did not close cleanly", e);
       }
       onEventLoop(ended::tryComplete);
+    }
+
+    /** The next call; the thread stays awake a moment for it, since waking it up takes longer. */
+    private Call<?> next() throws InterruptedException {
+      long patientUntil = System.nanoTime() + (role == Role.INFERENCE ? PATIENCE_NANOS : 0);
+      Call<?> call = queue.poll();
+      while (call == null && System.nanoTime() - patientUntil < 0) {
+        Thread.yield();
+        call = queue.poll();
+      }
+      return call == null ? queue.take() : call;
     }
 
     private void isOpen() {
