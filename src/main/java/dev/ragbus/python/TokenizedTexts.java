@@ -13,11 +13,17 @@ public final class TokenizedTexts {
 
   private final int[] data;
   private final int[] offsets;
+  private final int firstRow;
+  private final int firstText;
+  private final int rows;
 
   /** Reads the array; it is kept. */
   public TokenizedTexts(int[] data) {
     this.data = data;
     this.offsets = new int[data[0]];
+    this.firstRow = 0;
+    this.firstText = 0;
+    this.rows = data[0];
     int offset = 1 + HEADER * data[0];
     for (int row = 0; row < offsets.length; row++) {
       offsets[row] = offset;
@@ -29,30 +35,47 @@ public final class TokenizedTexts {
     }
   }
 
+  private TokenizedTexts(TokenizedTexts whole, int firstRow, int rows) {
+    this.data = whole.data;
+    this.offsets = whole.offsets;
+    this.firstRow = firstRow;
+    this.firstText = data[1 + HEADER * firstRow];
+    this.rows = rows;
+  }
+
+  /** Some of the rows, whose texts count from 0 again. */
+  public TokenizedTexts slice(int from, int count) {
+    return new TokenizedTexts(this, firstRow + from, count);
+  }
+
   /** How many rows there are. */
   public int rows() {
-    return offsets.length;
+    return rows;
+  }
+
+  private int header(int row, int field) {
+    return data[1 + HEADER * (firstRow + row) + field];
   }
 
   /** The index of the text that the row is of. */
   public int text(int row) {
-    return data[1 + HEADER * row];
+    return header(row, 0) - firstText;
   }
 
   /** Tokens of the row. */
   public int length(int row) {
-    return data[2 + HEADER * row];
+    return header(row, 1);
   }
 
   /** Tokens the row would have had without truncation. */
   public int total(int row) {
-    return data[4 + HEADER * row];
+    return header(row, 3);
   }
 
   /** The row as it is run. */
   public Engine.TokenRow row(int row, int dimensions, boolean finish) {
     return new Engine.TokenRow(
-        data, offsets[row], length(row), data[3 + HEADER * row], dimensions, finish);
+        data, offsets[firstRow + row], length(row), header(row, 2), dimensions, finish);
   }
 
   /** All rows as they are run. */

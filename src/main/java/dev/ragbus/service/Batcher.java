@@ -93,6 +93,9 @@ final class Batcher {
     }
   }
 
+  /** Texts of a job on their way through a tokenising call. */
+  private record Part(Job job, int firstText, int texts, TokenizeCall call) {}
+
   private record Counters(
       long batches, long rows, long realTokens, long paddedTokens, long dropped) {
     Counters ran(List<Row> batch, int width) {
@@ -283,28 +286,79 @@ final class Batcher {
         completeIfDone(job);
         continue;
       }
-      tokenize(job);
+      tokenize(withOthers(job));
       if (job.hasTexts()) {
         untokenized.add(job);
       }
     }
   }
 
-  private void tokenize(Job job) {
+  /** A job's next texts and, if it is a small one, those of small ones next in line like it. */
+  private List<Part> withOthers(Job job) {
+    List<Part> parts = new ArrayList<>();
+    parts.add(nextPart(job));
+    Job other = untokenized.peek();
+    int texts = job.nextText();
+    while (job.isSmall() && other != null && texts < CallBounds.MAX_TEXTS) {
+      if (!other.isOver()) {
+        if (!other.isSmall() || !other.tokenizesLike(job)) {
+          break;
+        }
+        parts.add(nextPart(other));
+        texts += other.nextText();
+      }
+      untokenized.poll();
+      other = untokenized.peek();
+    }
+    return parts;
+  }
+
+  private static Part nextPart(Job job) {
     int firstText = job.nextText();
     TokenizeCall call = job.nextCall();
-    int texts = job.nextText() - firstText;
+    return new Part(job, firstText, job.nextText() - firstText, call);
+  }
+
+  private void tokenize(List<Part> parts) {
+    TokenizeCall call = parts.get(0).call;
+    long deadlineNanos = parts.get(0).job.deadlineNanos();
+    if (parts.size() > 1) {
+      List<String> texts = new ArrayList<>();
+      for (Part part : parts) {
+        texts.addAll(part.call.texts());
+        deadlineNanos = Math.max(deadlineNanos, part.job.deadlineNanos());
+      }
+      call =
+          new TokenizeCall(
+              call.handle(), texts, false, call.maxTokens(), call.maxChunks(), call.truncateLeft());
+    }
     tokenizeCalls++;
     engine
-        .tokenize(call, giveUp(job.deadlineNanos()))
+        .tokenize(call, giveUp(deadlineNanos))
         .onComplete(
             result -> {
               tokenizeCalls--;
-              if (!job.isOver()) {
-                tokenized(job, firstText, texts, result);
-              }
+              tokenized(parts, result);
               pumpTokenizer();
             });
+  }
+
+  /** Deals the tokens of a call out; a call of several jobs that failed is made again for each. */
+  private void tokenized(List<Part> parts, AsyncResult<TokenizedTexts> result) {
+    if (parts.size() > 1 && result.failed()) {
+      parts.forEach(part -> tokenize(List.of(part)));
+      return;
+    }
+    int row = 0;
+    for (Part part : parts) {
+      int firstRow = row;
+      row += part.texts;
+      if (!part.job.isOver()) {
+        AsyncResult<TokenizedTexts> own =
+            parts.size() == 1 ? result : result.map(all -> all.slice(firstRow, part.texts));
+        tokenized(part.job, part.firstText, part.texts, own);
+      }
+    }
   }
 
   private void tokenized(Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens) {

@@ -136,6 +136,15 @@ final class Job {
         && spec.texts.stream().mapToInt(String::length).sum() <= SMALL_CHARS;
   }
 
+  /** Whether one tokenising call may take the texts of both. */
+  boolean tokenizesLike(Job other) {
+    return spec.query == null
+        && other.spec.query == null
+        && spec.model == other.spec.model
+        && spec.maxTokens == other.spec.maxTokens
+        && spec.truncateLeft == other.spec.truncateLeft;
+  }
+
   /** The index of the next text to tokenise. */
   int nextText() {
     return nextText;

@@ -338,6 +338,48 @@ class BatcherTest {
   }
 
   @Test
+  void smallRequestsThatWaitShareATokenisingCall() {
+    submit("x");
+    engine.held.add(Held.TOKENIZE);
+    submit("first");
+    submit("second");
+    Submitted third = submit("third", "3");
+    Submitted cancelled = submit("mine", 1_000, "fourth");
+    Submitted fifth = submit("fifth");
+    assertThat(engine.tokenizing).hasSize(2);
+    batcher.cancel("mine");
+    engine.finishTokenizing();
+    assertThat(engine.tokenizing.get(1).call().texts()).containsExactly("third", "3", "fifth");
+    engine.finishTokenizing();
+    engine.finishTokenizing();
+    engine.finishAll();
+    assertThat(cancelled.failure().kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(third.rows.get(0)).startsWith(5, 't', 'd');
+    assertThat(third.rows.get(1)).startsWith(1, '3', '3');
+    assertThat(fifth.rows.get(0)).startsWith(5, 'f', 'h');
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aSharedTokenisingCallThatFailsIsMadeAgainForEach() {
+    submit("x");
+    engine.held.add(Held.TOKENIZE);
+    submit("first");
+    submit("second");
+    Submitted third = submit("third");
+    Submitted fourth = submit("fourth");
+    engine.finishTokenizing();
+    engine.tokenizing.remove(1).promise().fail(RagbusException.of(Kind.PYTHON, "bad text"));
+    engine.finishTokenizing();
+    engine.tokenizing.remove(0).promise().fail(RagbusException.of(Kind.PYTHON, "bad text"));
+    engine.finishTokenizing();
+    engine.finishAll();
+    assertThat(third.failure().kind()).isEqualTo(Kind.PYTHON);
+    assertThat(fourth.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
+  @Test
   void aSmallRequestHasAnIdleLaneToItself() {
     engine.held.add(Held.TOKENIZE);
     Submitted job = submit("abc", "abd");
