@@ -14,6 +14,24 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 class JsonBodiesTest {
+  /** A model spec with no option left to its default. */
+  static final ModelSpec EVERY_MODEL_OPTION =
+      new ModelSpec(
+          "m",
+          ModelType.CROSS_ENCODER,
+          true,
+          ModelSpec.Source.LOCAL,
+          "p",
+          "r",
+          "onnx",
+          "f32",
+          "cpu",
+          9,
+          "cls",
+          false,
+          Map.of("query", "q: "),
+          true);
+
   private static final Map<String, Class<? extends Record>> REQUESTS =
       Map.of(
           "embed", EmbedRequest.class,
@@ -207,21 +225,7 @@ class JsonBodiesTest {
          "max_tokens": 9, "pooling": "cls", "normalize": false, "prompts": {"query": "q: "},
          "pinned": true}
         """,
-        new ModelSpec(
-            "m",
-            ModelType.CROSS_ENCODER,
-            true,
-            ModelSpec.Source.LOCAL,
-            "p",
-            "r",
-            "onnx",
-            "f32",
-            "cpu",
-            9,
-            "cls",
-            false,
-            Map.of("query", "q: "),
-            true));
+        EVERY_MODEL_OPTION);
     reads("{\"model\": \"m\"}", new ModelQuery("m"));
     reads("{}", new ModelQuery(null));
     reads("{}", NoArguments.INSTANCE);

@@ -61,21 +61,19 @@ final class Bridge implements AutoCloseable {
         "import sys; sys.path[:0] = [p for p in path.split('\\n') if p and p not in sys.path]");
     synchronized (PythonRuntime.class) {
       interpreter.exec("import ragbus.bridge as _bridge");
+      interpreter.exec("from ragbus.bridge import bind, call, forward, tokenize");
       startOnce(settings);
     }
-    interpreter.exec("from ragbus.bridge import bind, call, forward, tokenize");
     bind();
     call("ping", new JsonObject().put("thread", Thread.currentThread().getName()));
   }
 
   /** The first interpreter sets the process up and gives Python its log. */
   private void startOnce(PythonRuntime.Settings settings) {
-    interpreter.exec("from ragbus.bridge import call");
     interpreter.exec("first = not hasattr(_bridge, 'log_pipe')");
-    Integer pipe = null;
     if (Boolean.TRUE.equals(interpreter.getValue("first", Boolean.class))) {
       interpreter.exec("import os; _bridge.log_pipe = os.pipe()");
-      pipe = interpreter.getValue("_bridge.log_pipe[1]", Integer.class);
+      int pipe = interpreter.getValue("_bridge.log_pipe[1]", Integer.class);
       PythonRuntime.logLines(interpreter.getValue("_bridge.log_pipe[0]", Integer.class));
       JsonObject versions =
           call(

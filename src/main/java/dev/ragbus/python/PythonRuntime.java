@@ -83,8 +83,6 @@ final class PythonRuntime {
           new JepConfig()
               .setClassLoader(PythonRuntime.class.getClassLoader())
               .setClassEnquirer(new NoJava()));
-      // Threads made here inherit the class loader of whoever deploys first; give them ours.
-      Thread.currentThread().setContextClassLoader(PythonRuntime.class.getClassLoader());
     } catch (RuntimeException | Error e) {
       failure =
           RagbusException.of(Kind.NOT_INITIALIZED, "Python cannot be started: " + e.getMessage());

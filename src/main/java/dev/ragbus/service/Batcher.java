@@ -297,9 +297,12 @@ final class Batcher {
   private List<Part> withOthers(Job job) {
     List<Part> parts = new ArrayList<>();
     parts.add(nextPart(job));
+    if (!job.isSmall()) {
+      return parts;
+    }
     Job other = untokenized.peek();
     int texts = job.nextText();
-    while (job.isSmall() && other != null && texts < CallBounds.MAX_TEXTS) {
+    while (other != null && texts < CallBounds.MAX_TEXTS) {
       if (!other.isOver()) {
         if (!other.isSmall() || !other.tokenizesLike(job)) {
           break;
