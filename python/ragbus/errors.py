@@ -15,6 +15,7 @@ Kind = Literal[
     "CONFLICT",
     "TOO_LARGE",
     "TYPE_CONVERSION",
+    "CANCELLED",
     "PYTHON",
     "RUNTIME",
     "SERIALIZATION",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from openvino import opset13 as op
 
 from ragbus import pooling, registry
 from ragbus.engines import openvino as engine_module
+from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +127,37 @@ def test_several_labels_are_not_activated_by_default(save: Callable[..., str], l
 def test_an_unknown_input_is_named(save: Callable[..., str]) -> None:
     with pytest.raises(Failure, match=r"INVALID: .*openvino_model.xml wants the input pixel_values"):
         ask("load", name="made", path=save(graph("input_ids", "pixel_values")))
+
+
+def batch(engine: Any, rows: int, width: int) -> tuple[Any, Any, Any]:
+    ids = np.full((rows, width), 2000, np.int32)
+    return ids, np.tile(np.array([width, width, 0, 1], np.int32), (rows, 1)), np.zeros((rows, engine.outputs), np.float32)
+
+
+def test_a_run_is_cancelled_at_any_time_and_the_next_one_is_not(load: Callable[..., Any]) -> None:
+    engine = registry.get(load()["handle"]).engine
+    short, long = batch(engine, 1, 8), batch(engine, 512, 256)  # some ten seconds of work
+    expected = engine.forward(*short).copy()
+
+    cancel = engine.cancellation()
+    timer = threading.Timer(0.3, cancel)
+    timer.start()
+    with pytest.raises(RagbusError, match=r"the run was cancelled$") as failure:
+        engine.forward(*long)
+    assert failure.value.kind == "CANCELLED"
+    timer.join()
+
+    cancel()  # of a run that has ended
+    np.testing.assert_array_equal(engine.forward(*short), expected)
+
+    early = engine.cancellation()
+    early()
+    with pytest.raises(RagbusError, match="before it began"):
+        engine.forward(*short)
+    late = engine.cancellation()
+    engine.forward(*short)
+    late()
+    np.testing.assert_array_equal(engine.forward(*short), expected)
 
 
 def test_precision_auto_is_what_the_processor_has(load: Callable[..., Any], lane: Lane) -> None:

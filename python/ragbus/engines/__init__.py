@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
@@ -65,6 +65,13 @@ class Engine(Protocol):
 
     def tokenize(self, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
         """Return rows of ids; with `pair` the first text is the query of all the others."""
+        ...
+
+    def cancellation(self) -> Callable[[], None]:
+        """Return what ends this thread's next `forward`, and no other; any thread may call it, at any time.
+
+        A run that it ends, or finds not begun, raises CANCELLED.
+        """
         ...
 
     def forward(self, ids: Ints, table: Ints, out: Floats) -> Floats:

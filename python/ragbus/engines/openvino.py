@@ -43,6 +43,38 @@ def _core() -> ov.Core:
     return ov.Core()
 
 
+class _Run:
+    """One run of a lane's infer request, which any thread may end: before it, during it, and to no effect after it."""
+
+    def __init__(self, request: ov.InferRequest) -> None:
+        self.request = request
+        self._guard = threading.Lock()  # a request may be cancelled only while it runs this
+        self._running = False
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        with self._guard:
+            self._cancelled = True
+            if self._running:
+                self.request.cancel()
+
+    def infer(self) -> None:
+        with self._guard:
+            if self._cancelled:
+                raise RagbusError("CANCELLED", "the run was cancelled before it began")
+            self.request.start_async()
+            self._running = True
+        try:
+            self.request.wait()
+        except RuntimeError as error:
+            if self._cancelled:
+                raise RagbusError("CANCELLED", "the run was cancelled") from error
+            raise
+        finally:
+            with self._guard:
+                self._running = False
+
+
 @dataclass(frozen=True)
 class OpenVinoEngine:
     """A model compiled by OpenVINO. `pooled` says that its graph pools by itself (or is a cross-encoder's)."""
@@ -72,15 +104,20 @@ class OpenVinoEngine:
             return tokenization.rows_of_pairs(self.tokens, texts[0], texts[1:], cut)
         return tokenization.rows_of_texts(self.tokens, texts, cut)
 
+    def cancellation(self) -> Callable[[], None]:
+        """Return what ends this thread's next run."""
+        run = self._lane.run = _Run(self._request())
+        return run.cancel
+
     def forward(self, ids: Ints, table: Ints, out: Floats) -> Floats:
         """Run the graph over shared memory: nothing is copied in, and nothing out where the graph pools."""
-        request = self._request()
+        run = self._lane.__dict__.pop("run", None) or _Run(self._request())
+        request = run.request
         request.set_input_tensor(0, ov.Tensor(ids, shared_memory=True))
         request.set_input_tensor(1, ov.Tensor(table, shared_memory=True))
         if self.pooled:
             request.set_output_tensor(0, ov.Tensor(out, shared_memory=True))
-        request.start_async()
-        request.wait()
+        run.infer()
         if self.pooled:
             return out
         hidden: Floats = request.get_output_tensor(0).data
