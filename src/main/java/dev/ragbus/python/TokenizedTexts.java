@@ -67,7 +67,7 @@ public final class TokenizedTexts {
     return header(row, 1);
   }
 
-  /** Tokens the row would have had without truncation. */
+  /** Tokens of the row and of what was cut beside it. */
   public int total(int row) {
     return header(row, 3);
   }

@@ -184,16 +184,9 @@ final class Job {
     for (int i = 0; i < tokens.rows(); i++) {
       int text = firstText + tokens.text(i);
       promptTokens += tokens.length(i);
-      if (cut(tokens, i)) {
+      if (tokens.total(i) > tokens.length(i)) {
         if (!spec.truncate) {
-          throw RagbusException.of(
-              RagbusException.Kind.TOO_LARGE,
-              spec.name(text)
-                  + " has "
-                  + tokens.total(i)
-                  + " tokens, the limit is "
-                  + tokens.length(i)
-                  + " and truncate is false");
+          throw tooLong(text, tokens.total(i), tokens.length(i));
         }
         truncated.add(text);
       }
@@ -202,8 +195,16 @@ final class Job {
     }
   }
 
-  private boolean cut(TokenizedTexts tokens, int row) {
-    return tokens.total(row) > tokens.length(row) && spec.maxChunks == 1;
+  private RagbusException tooLong(int text, int total, int length) {
+    String size =
+        spec.maxChunks == 1
+            ? " has " + total + " tokens, the limit is " + length
+            : " is "
+                + (total - length)
+                + " tokens too long for max_chunks_per_doc "
+                + spec.maxChunks;
+    return RagbusException.of(
+        RagbusException.Kind.TOO_LARGE, spec.name(text) + size + " and truncate is false");
   }
 
   /** Makes a row of this job. */

@@ -161,7 +161,8 @@ final class FakeEngine implements Engine {
         System.arraycopy(query.chars().toArray(), 0, row, 0, query.length());
         System.arraycopy(ids, from, row, query.length(), length);
         int boundary = call.pair() ? query.length() : row.length;
-        headers.add(new int[] {text - first, row.length, boundary, query.length() + ids.length});
+        int lost = chunk == chunks - 1 ? Math.max(0, ids.length - chunks * limit) : 0;
+        headers.add(new int[] {text - first, row.length, boundary, row.length + lost});
         rows.add(row);
       }
     }

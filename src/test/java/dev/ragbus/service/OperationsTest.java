@@ -347,6 +347,18 @@ class OperationsTest {
     assertThat(ranking.rankedResults())
         .containsExactly(new Ranking.Result(0, "aazzbb", 'z'), new Ranking.Result(1, "y", 'y'));
     assertThat(ranking.usage().promptTokens()).isEqualTo(3 * 3 + 2);
+    assertThat(ranking.usage().truncated()).isEmpty();
+  }
+
+  @Test
+  void aTextTooLongForItsWindowsIsTruncatedOrRefused() {
+    RerankRequest request = RerankRequest.of("q", "abcd", "abcde", "y").withLongTexts(2, 2);
+    assertThat(rerank(request).usage().truncated()).containsExactly(1);
+    RagbusException refused =
+        rerankFailure(request.withTruncation(false, TruncationDirection.RIGHT));
+    assertThat(refused.kind()).isEqualTo(Kind.TOO_LARGE);
+    assertThat(refused.getMessage())
+        .contains("texts[1] is 1 tokens too long", "max_chunks_per_doc 2");
   }
 
   @Test
