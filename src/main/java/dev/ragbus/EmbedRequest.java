@@ -13,7 +13,8 @@ import java.util.function.Consumer;
  * @param texts the texts, in the order the vectors come back in; may be empty, and {@code ""} is a
  *     text like any other
  * @param model the model's name; null for the deployment's default embedding model
- * @param normalize whether vectors are scaled to length 1; default true
+ * @param normalize whether vectors are scaled to length 1; null for what the model was loaded with,
+ *     which is yes unless its {@code normalize} option says no
  * @param dimensions how many leading dimensions to keep before normalising; null for all
  * @param embeddingType the numbers of the vectors; default {@link EmbeddingType#FLOAT}
  * @param prompt put in front of every text; null for none
@@ -39,7 +40,6 @@ public record EmbedRequest(
   public EmbedRequest {
     texts = Checks.texts("texts", texts);
     Checks.notBlankIfPresent("model", model);
-    normalize = Checks.orDefault(normalize, true);
     Checks.positiveIfPresent("dimensions", dimensions);
     embeddingType = Checks.orDefault(embeddingType, EmbeddingType.FLOAT);
     if (prompt != null && promptName != null) {
@@ -64,8 +64,8 @@ public record EmbedRequest(
     return with(draft -> draft.model = model);
   }
 
-  /** The same with or without scaling to length 1. */
-  public EmbedRequest withNormalize(boolean normalize) {
+  /** The same with or without scaling to length 1; null for what the model was loaded with. */
+  public EmbedRequest withNormalize(Boolean normalize) {
     return with(draft -> draft.normalize = normalize);
   }
 

@@ -20,7 +20,7 @@ import java.util.function.Consumer;
  * @param device {@code cpu} or {@code auto} (default)
  * @param maxTokens cuts texts at fewer tokens than the model could take
  * @param pooling replaces the model's own pooling
- * @param normalize replaces the model's own choice whether vectors are scaled to length 1
+ * @param normalize whether vectors are scaled to length 1 where a request does not say; default yes
  * @param prompts named prompts, added to the model's own
  * @param pinned whether the model is never evicted; default false
  */

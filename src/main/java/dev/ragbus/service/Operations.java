@@ -76,7 +76,7 @@ final class Operations {
             request.truncationDirection() == TruncationDirection.LEFT,
             request.truncate(),
             dimensions == outputs ? 0 : dimensions,
-            request.normalize(),
+            normalize(request, model),
             (text, batch, offset) ->
                 System.arraycopy(batch, offset, values, text * dimensions, dimensions));
     return run(spec, call)
@@ -89,6 +89,13 @@ final class Operations {
                     request.texts().size(),
                     type,
                     usage));
+  }
+
+  /** What the request says, else the option that the model was loaded with, else yes. */
+  private static boolean normalize(EmbedRequest request, LoadedModel model) {
+    return request.normalize() == null
+        ? !Boolean.FALSE.equals(model.spec().normalize())
+        : request.normalize();
   }
 
   private static int dimensions(EmbedRequest request, LoadedModel model) {

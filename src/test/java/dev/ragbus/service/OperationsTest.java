@@ -9,6 +9,7 @@ import dev.ragbus.DecodedTexts;
 import dev.ragbus.EmbedRequest;
 import dev.ragbus.EmbeddingType;
 import dev.ragbus.Embeddings;
+import dev.ragbus.JsonBodies;
 import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelType;
@@ -30,6 +31,7 @@ import io.vertx.core.Future;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -160,6 +162,21 @@ class OperationsTest {
     embed(EmbedRequest.of("y"));
     assertThat(engine.forwarded.get(1).rows().get(0).finish()).isTrue();
     assertThat(engine.tokenized.get(1).truncateLeft()).isFalse();
+  }
+
+  @Test
+  void theModelsOptionSaysWhetherToNormaliseWhereTheRequestDoesNot() {
+    JsonObject body =
+        new JsonObject().put("model_name", "e").put("normalize", false).put("force_reload", true);
+    now(operations.load(JsonBodies.parse(body, ModelSpec.class), call()));
+    EmbedRequest request = EmbedRequest.of("y");
+    for (Boolean asked : Arrays.asList(null, true, false)) {
+      engine.forwarded.clear();
+      embed(request.withNormalize(asked));
+      assertThat(engine.forwarded.get(0).rows().get(0).finish())
+          .as("asked %s", asked)
+          .isEqualTo(asked != null && asked);
+    }
   }
 
   @Test
