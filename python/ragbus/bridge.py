@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragbus import hosting, model, registry, sources, tokenization
+from ragbus import hosting, model, progress, registry, sources, tokenization
 from ragbus.convert import to_json, to_py
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.errors import RagbusError, describe
@@ -127,6 +127,7 @@ def _load(
     folder = model.read_folder(Path(path), type, max_tokens=max_tokens, pooling=pooling, normalize=normalize, prompts=prompts)
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
     runs = load_engine(engine, folder, tokens, EngineOptions(lanes=lanes, precision=precision, device=device))
+    progress.checkpoint()
     hosting.trim()
     memory = max(hosting.resident_bytes() - before, folder.weights_bytes())
     handle = registry.add(name, runs, memory).handle
@@ -192,11 +193,31 @@ def _locate(**wanted: Any) -> dict[str, Any]:
     return {**found, "type": model.type_of(Path(found["path"]))}
 
 
+def _watched(phase: progress.Phase, operation: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Let an operation's progress be read, and the operation be cancelled, under the `load_id` of its body."""
+
+    def watched(*, load_id: str | None = None, **body: Any) -> dict[str, Any]:
+        with progress.of(load_id, phase):
+            return operation(**body)
+
+    return watched
+
+
+def _progress(*, load_id: str) -> dict[str, Any]:
+    return progress.read(load_id)
+
+
+def _cancel_load(*, load_id: str) -> dict[str, Any]:
+    return {"running": progress.cancel(load_id)}
+
+
 _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "start": hosting.start,
-    "load": _load,
+    "load": _watched("loading", _load),
     "unload": _unload,
-    "locate": _locate,
+    "locate": _watched("locating", _locate),
+    "progress": _progress,
+    "cancel_load": _cancel_load,
     "tokens": _tokens,
     "decode": _decode,
     "collect": _collect,

@@ -20,6 +20,12 @@ public interface Engine {
     LOCATE("locate", Place.LOADER),
     /** Loads a model. */
     LOAD("load", Place.LOADER),
+    /**
+     * How far the load of a {@code load_id} is, which LOCATE and LOAD take; answers while it runs.
+     */
+    PROGRESS("progress", Place.CONTROL),
+    /** Has the load of a {@code load_id} end as CANCELLED at its next checkpoint. */
+    CANCEL_LOAD("cancel_load", Place.CONTROL),
     /** Forgets a model. */
     UNLOAD("unload", Place.CONTROL),
     /** Texts to tokens, with their places. */
