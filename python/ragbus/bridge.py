@@ -121,12 +121,15 @@ def _load(
     precision: str = "auto",
     engine: str = "auto",
     device: str | None = None,
+    enable_gpu: bool = True,
+    gpu_memory_fraction: float = 0.5,
     prompts: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     started, before = time.monotonic_ns(), hosting.resident_bytes()
     folder = model.read_folder(Path(path), type, max_tokens=max_tokens, pooling=pooling, normalize=normalize, prompts=prompts)
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
-    runs = load_engine(engine, folder, tokens, EngineOptions(lanes=lanes, precision=precision, device=device))
+    options = EngineOptions(lanes, precision, device, enable_gpu, gpu_memory_fraction)
+    runs = load_engine(engine, folder, tokens, options)
     progress.checkpoint()
     hosting.trim()
     memory = max(hosting.resident_bytes() - before, folder.weights_bytes())

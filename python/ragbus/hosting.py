@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragbus import streams
+from ragbus import devices, streams
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ def start(
     module_path: Sequence[str] = (),
     offline: bool = False,
     cache_folder: str | None = None,
+    enable_gpu: bool = False,
 ) -> dict[str, str]:
     """Set the process up, once: a repeat changes nothing. Return the versions of Python and of the packages.
 
-    `cache_folder` is where engines keep what they make of models; without one they keep nothing.
+    `cache_folder` is where engines keep what they make of models; without one they keep nothing. With `enable_gpu` the log says
+    which GPUs there are, or why there is none.
     Raises RUNTIME on a Python without its interpreter lock, which jep does not support.
     """
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
@@ -77,6 +79,8 @@ def start(
             _process.cache_folder = Path(cache_folder) if cache_folder else None
             if log_fd is not None:
                 streams.redirect(log_fd)
+            if enable_gpu:
+                log.info("%s", devices.cuda_driver().summary())
             sys.path[:0] = [entry for entry in module_path if entry not in sys.path]
             _started.set()
     return versions()

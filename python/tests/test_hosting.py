@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import Failure, ask
 
-from ragbus import hosting
+from ragbus import devices, hosting
+from ragbus.devices import Gpu, Present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,24 @@ def test_guards(caplog: pytest.LogCaptureFixture) -> None:
     assert "HF_HUB_OFFLINE" not in os.environ
     faulthandler.enable(all_threads=True)
     assert "faulthandler.enable was ignored" in caplog.text
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("present", "line"),
+    [
+        (Present("cuda", missing="there is no driver"), "models run on the CPU: there is no driver"),
+        (Present("cuda", (Gpu(0, "A", 1 << 20), Gpu(1, "B", 5 << 30))), "cuda:0 is A with 1 MB; cuda:1 is B with 5120 MB"),
+    ],
+)
+def test_the_log_says_which_gpus_there_are(
+    present: Present, line: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devices, "cuda_driver", lambda: present)
+    with caplog.at_level(logging.INFO, "ragbus"):
+        ask("start", enable_gpu=True)
+        ask("start", enable_gpu=True)
+    assert [record.message for record in caplog.records] == [line]
 
 
 @pytest.mark.usefixtures("fresh")

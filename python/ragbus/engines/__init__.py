@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How a model is to run: its lanes (threads that call `forward` at once, one compute thread each), precision, device."""
+    """How a model is to run: its lanes (threads that call `forward` at once, one compute thread each), precision, device.
+
+    `device` is chosen by `devices.choose`; `gpu_memory_fraction` is the most of a GPU's memory, above 0 and at most 1.
+    """
 
     lanes: int = 1
     precision: str = "auto"
     device: str | None = None
+    enable_gpu: bool = True
+    gpu_memory_fraction: float = 0.5
 
 
 class Engine(Protocol):

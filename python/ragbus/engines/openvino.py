@@ -16,7 +16,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from ragbus import hosting, pooling, tokenization
+from ragbus import devices, hosting, pooling, tokenization
 from ragbus.engines import mapped
 from ragbus.errors import RagbusError
 
@@ -139,7 +139,8 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
     Raises INVALID for an option that cannot be had, TYPE_CONVERSION if the weights are of another kind of model, RUNTIME
     naming the file for weights that cannot be read or run.
     """
-    device = _device(options.device)
+    present = devices.gpus_of_openvino(_core().available_devices)
+    device = devices.choose(options.device, enable_gpu=options.enable_gpu, present=present).name.upper()
     precision = _precision(options.precision, device)
     try:
         weights = mapped.ir_of(_core(), folder, hosting.cache_folder())
@@ -170,15 +171,6 @@ def _activation(folder: ModelFolder, outputs: int) -> str | None:
     if folder.model_type == "embedding":
         return None
     return folder.activation or ("sigmoid" if outputs == 1 else "identity")
-
-
-def _device(asked: str | None) -> str:
-    device = (asked or "cpu").upper()
-    device = "CPU" if device == "AUTO" else device
-    known = _core().available_devices
-    if device not in known and not any(name.startswith(f"{device}.") for name in known):
-        raise RagbusError("INVALID", f"device {asked!r} is not one of auto, {', '.join(known).lower()}")
-    return device
 
 
 def _precision(asked: str, device: str) -> str:

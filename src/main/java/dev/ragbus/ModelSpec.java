@@ -17,7 +17,8 @@ import java.util.function.Consumer;
  * @param revision its revision on the hub
  * @param engine what runs it, such as {@code openvino}; default {@code auto}
  * @param precision {@code auto} (default), {@code f32} or {@code bf16}
- * @param device {@code cpu} or {@code auto} (default)
+ * @param device {@code auto} (default), {@code cpu}, {@code cuda} or {@code cuda:1} (engines onnx
+ *     and torch), {@code gpu} or {@code gpu.1} (engine openvino)
  * @param maxTokens cuts texts at fewer tokens than the model could take
  * @param pooling replaces the model's own pooling
  * @param normalize whether vectors are scaled to length 1 where a request does not say; default yes

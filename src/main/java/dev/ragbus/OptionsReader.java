@@ -48,8 +48,6 @@ public final class OptionsReader {
           "python.gc_interval",
           "python.max_cached_models",
           "python.model_cache_timeout",
-          "python.enable_gpu",
-          "python.gpu_memory_fraction",
           "functions.",
           "lanes.function",
           "cluster.");
@@ -113,7 +111,7 @@ public final class OptionsReader {
 
   /**
    * The keys that were changed from their default though nothing acts on them in this version, such
-   * as {@code python.enable_gpu}; a start logs each of them.
+   * as {@code lanes.function}; a start logs each of them.
    */
   public static List<String> notActing(RagbusOptions options) {
     JsonNode now = JsonBodies.MAPPER.valueToTree(options);

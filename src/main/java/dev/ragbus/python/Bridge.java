@@ -83,7 +83,8 @@ final class Bridge implements AutoCloseable {
                   .put("switch_interval_seconds", settings.switchIntervalSeconds())
                   .put("module_path", new JsonArray())
                   .put("offline", settings.offline())
-                  .put("cache_folder", settings.cacheFolder().toString()));
+                  .put("cache_folder", settings.cacheFolder().toString())
+                  .put("enable_gpu", settings.enableGpu()));
       LOG.log(System.Logger.Level.DEBUG, "Python started: {0}", versions);
     }
   }

@@ -75,7 +75,8 @@ public final class JepEngine implements Engine {
             List.copyOf(modulePath),
             options.lanes().switchInterval().toNanos() / 1e9,
             options.models().offline(),
-            cacheFolder);
+            cacheFolder,
+            options.python().enableGpu());
     return context
         .executeBlocking(() -> PythonRuntime.start(settings), false)
         .map(runtime -> new JepEngine(vertx, context, runtime, options.lanes().inference(), id))

@@ -40,6 +40,7 @@ final class PythonRuntime {
    * @param switchIntervalSeconds how long a thread keeps the interpreter lock
    * @param offline whether the hub is never asked
    * @param cacheFolder where engines keep what they make of models
+   * @param enableGpu whether the log says which GPUs there are
    */
   record Settings(
       Path python,
@@ -47,7 +48,8 @@ final class PythonRuntime {
       List<String> modulePath,
       double switchIntervalSeconds,
       boolean offline,
-      Path cacheFolder) {}
+      Path cacheFolder,
+      boolean enableGpu) {}
 
   private PythonRuntime(Settings settings) {
     this.settings = settings;

@@ -259,6 +259,8 @@ final class ModelRegistry {
             .put("precision", spec.precision())
             .put("engine", spec.engine())
             .put("device", spec.device())
+            .put("enable_gpu", options.python().enableGpu())
+            .put("gpu_memory_fraction", options.python().gpuMemoryFraction())
             .put("prompts", new JsonObject(new LinkedHashMap<>(spec.prompts())));
     putIfPresent(body, "max_tokens", spec.maxTokens());
     putIfPresent(body, "pooling", spec.pooling());
