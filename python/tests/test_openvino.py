@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,35 +130,59 @@ def test_an_unknown_input_is_named(save: Callable[..., str]) -> None:
         ask("load", name="made", path=save(graph("input_ids", "pixel_values")))
 
 
-def batch(engine: Any, rows: int, width: int) -> tuple[Any, Any, Any]:
-    ids = np.full((rows, width), 2000, np.int32)
-    return ids, np.tile(np.array([width, width, 0, 1], np.int32), (rows, 1)), np.zeros((rows, engine.outputs), np.float32)
+def run(engine: Any, rows: int, width: int) -> Any:
+    """Run a batch of rows that are alike."""
+    table = np.tile(np.array([width, width, 0, 1], np.int32), (rows, 1))
+    out = np.zeros((rows, engine.outputs), np.float32)
+    engine.finish(engine.forward(np.full((rows, width), 2000, np.int32), table, out), table, out)
+    return out
 
 
-def test_a_run_is_cancelled_at_any_time_and_the_next_one_is_not(load: Callable[..., Any]) -> None:
+LONG = 512, 256  # some ten seconds of work
+
+
+def test_a_run_is_ended_and_nobody_else_is_harmed(load: Callable[..., Any]) -> None:
     engine = registry.get(load()["handle"]).engine
-    short, long = batch(engine, 1, 8), batch(engine, 512, 256)  # some ten seconds of work
-    expected = engine.forward(*short).copy()
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        expected = first.submit(run, engine, 2, 16).result()
+        cancel = first.submit(engine.cancellation).result()
+        cut = first.submit(run, engine, *LONG)
+        beside = second.submit(run, engine, 2, 16)
+        cancel()  # before it begins, while it may not yet be ended, or while it may
+        with pytest.raises(RagbusError, match="the run was cancelled") as failure:
+            cut.result()
+        assert failure.value.kind == "CANCELLED"
+        np.testing.assert_array_equal(beside.result(), expected)
+        for lane in (first, second) * 3:  # the shape of before, on every stream: nothing of the long run is left there
+            np.testing.assert_array_equal(lane.submit(run, engine, 2, 16).result(), expected)
 
+
+def test_a_run_is_ended_in_its_middle(load: Callable[..., Any]) -> None:
+    engine = registry.get(load()["handle"]).engine
+    expected = run(engine, 2, 16)
     cancel = engine.cancellation()
-    timer = threading.Timer(0.3, cancel)
+    timer = threading.Timer(1.5, cancel)
     timer.start()
-    with pytest.raises(RagbusError, match=r"the run was cancelled$") as failure:
-        engine.forward(*long)
-    assert failure.value.kind == "CANCELLED"
+    with pytest.raises(RagbusError, match=r"the run was cancelled$"):
+        run(engine, *LONG)
     timer.join()
-
+    for _ in range(4):
+        np.testing.assert_array_equal(run(engine, 2, 16), expected)
     cancel()  # of a run that has ended
-    np.testing.assert_array_equal(engine.forward(*short), expected)
+    np.testing.assert_array_equal(run(engine, 2, 16), expected)
 
+
+def test_a_cancel_before_and_after_a_run(load: Callable[..., Any]) -> None:
+    engine = registry.get(load()["handle"]).engine
+    expected = run(engine, 2, 16)
     early = engine.cancellation()
     early()
     with pytest.raises(RagbusError, match="before it began"):
-        engine.forward(*short)
+        run(engine, 2, 16)
     late = engine.cancellation()
-    engine.forward(*short)
+    np.testing.assert_array_equal(run(engine, 2, 16), expected)
     late()
-    np.testing.assert_array_equal(engine.forward(*short), expected)
+    np.testing.assert_array_equal(run(engine, 2, 16), expected)
 
 
 def test_precision_auto_is_what_the_processor_has(load: Callable[..., Any], lane: Lane) -> None:

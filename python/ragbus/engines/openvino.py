@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from ragbus.engines import EngineOptions
     from ragbus.model import ModelFolder
@@ -43,36 +45,83 @@ def _core() -> ov.Core:
     return ov.Core()
 
 
-class _Run:
-    """One run of a lane's infer request, which any thread may end: before it, during it, and to no effect after it."""
+class _Graph:
+    """A compiled model, an infer request a thread, and what ends a run.
 
-    def __init__(self, request: ov.InferRequest) -> None:
-        self.request = request
-        self._guard = threading.Lock()  # a request may be cancelled only while it runs this
-        self._running = False
-        self._cancelled = False
+    A run that is ended leaves the stream's graph with the shapes of that run in some nodes (OpenVINO 2026.4), and whoever runs
+    there next fails on them. So the model is then compiled anew, and a run is ended only once it has lasted longer than that
+    takes: ending it never costs more than it did.
+    """
 
-    def cancel(self) -> None:
-        with self._guard:
-            self._cancelled = True
-            if self._running:
-                self.request.cancel()
+    def __init__(self, compile_model: Callable[[], ov.CompiledModel]) -> None:
+        self._compile_model = compile_model
+        self._lock = threading.Lock()  # held to begin a run and to end one
+        self._compile()
 
-    def infer(self) -> None:
-        with self._guard:
-            if self._cancelled:
+    def _compile(self) -> None:
+        self._requests: dict[int, ov.InferRequest] = {}
+        started = time.monotonic()
+        self._compiled = self._compile_model()
+        self._patience_millis = int((time.monotonic() - started) * 1000)
+        self._stale = False
+
+    def _request(self) -> ov.InferRequest:
+        thread = threading.get_ident()
+        if thread not in self._requests:
+            self._requests[thread] = self._compiled.create_infer_request()
+        return self._requests[thread]
+
+    def output(self) -> Any:
+        """Return the model's one output."""
+        return self._compiled.output(0)
+
+    def infer(self, run: _Run, inputs: Sequence[Ints], out: Floats | None) -> Floats:
+        """Run, into `out` where it is given; return the output. Raises CANCELLED."""
+        with self._lock:
+            if run.cancelled:
                 raise RagbusError("CANCELLED", "the run was cancelled before it began")
-            self.request.start_async()
-            self._running = True
+            if self._stale:
+                self._compile()
+            request = self._request()
+            for at, value in enumerate(inputs):
+                request.set_input_tensor(at, ov.Tensor(value, shared_memory=True))
+            if out is not None:
+                request.set_output_tensor(0, ov.Tensor(out, shared_memory=True))
+            request.start_async()
         try:
-            self.request.wait()
+            if not request.wait_for(self._patience_millis):
+                with self._lock:
+                    run.request = request
+                    self._end_if_cancelled(run)
+                request.wait()
         except RuntimeError as error:
-            if self._cancelled:
+            if run.cancelled:
                 raise RagbusError("CANCELLED", "the run was cancelled") from error
             raise
         finally:
-            with self._guard:
-                self._running = False
+            with self._lock:
+                run.request = None
+        hidden: Floats = request.get_output_tensor(0).data if out is None else out
+        return hidden
+
+    def cancel(self, run: _Run) -> None:
+        """End a run: before it begins, once it has lasted long enough, or not at all if it has ended."""
+        with self._lock:
+            run.cancelled = True
+            self._end_if_cancelled(run)
+
+    def _end_if_cancelled(self, run: _Run) -> None:
+        if run.cancelled and run.request is not None:
+            self._stale = True
+            run.request.cancel()
+
+
+@dataclass
+class _Run:
+    """One run; its graph's lock guards it. `request` is what to cancel, while it may be cancelled."""
+
+    cancelled: bool = False
+    request: ov.InferRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +130,7 @@ class OpenVinoEngine:
 
     folder: ModelFolder
     tokens: TextTokenizer
-    compiled: ov.CompiledModel
+    graph: _Graph
     precision: str
     device: str
     outputs: int
@@ -90,14 +139,6 @@ class OpenVinoEngine:
     name: str = "openvino"
     _lane: threading.local = field(default_factory=threading.local)
 
-    def _request(self) -> ov.InferRequest:
-        """Return this thread's infer request."""
-        try:
-            request: ov.InferRequest = self._lane.request
-        except AttributeError:
-            request = self._lane.request = self.compiled.create_infer_request()
-        return request
-
     def tokenize(self, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
         """Return rows of ids, cut to their bounds."""
         if pair:
@@ -105,23 +146,14 @@ class OpenVinoEngine:
         return tokenization.rows_of_texts(self.tokens, texts, cut)
 
     def cancellation(self) -> Callable[[], None]:
-        """Return what ends this thread's next run."""
-        run = self._lane.run = _Run(self._request())
-        return run.cancel
+        """Return what ends this thread's next run; one shorter than the model takes to compile is left to end by itself."""
+        run = self._lane.run = _Run()
+        return functools.partial(self.graph.cancel, run)
 
     def forward(self, ids: Ints, table: Ints, out: Floats) -> Floats:
         """Run the graph over shared memory: nothing is copied in, and nothing out where the graph pools."""
-        run = self._lane.__dict__.pop("run", None) or _Run(self._request())
-        request = run.request
-        request.set_input_tensor(0, ov.Tensor(ids, shared_memory=True))
-        request.set_input_tensor(1, ov.Tensor(table, shared_memory=True))
-        if self.pooled:
-            request.set_output_tensor(0, ov.Tensor(out, shared_memory=True))
-        run.infer()
-        if self.pooled:
-            return out
-        hidden: Floats = request.get_output_tensor(0).data
-        return hidden
+        run = self._lane.__dict__.pop("run", None) or _Run()
+        return self.graph.infer(run, (ids, table), out if self.pooled else None)
 
     def finish(self, hidden: Floats, table: Ints, out: Floats) -> None:
         """Pool, where the graph did not, then normalise or activate."""
@@ -144,9 +176,9 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
     precision = _precision(options.precision, device)
     try:
         weights = mapped.ir_of(_core(), folder, hosting.cache_folder())
-        model = _core().read_model(str(weights))
-        outputs, pooled = _rebuild(model, folder)
-        compiled = _core().compile_model(model, device, _settings(device, precision, options.lanes))
+        settings = _settings(device, precision, options.lanes)
+        graph = _Graph(lambda: _core().compile_model(_rebuilt(weights, folder), device, settings))
+        outputs = _width(graph.output(), folder)
     except RagbusError:
         raise
     except Exception as error:
@@ -154,15 +186,14 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
     engine = OpenVinoEngine(
         folder=folder,
         tokens=tokens,
-        compiled=compiled,
+        graph=graph,
         precision=precision,
         device=device.lower(),
         outputs=outputs,
-        pooled=pooled,
+        pooled=folder.model_type == "cross-encoder" or folder.pooling in _FUSED,
         activation=_activation(folder, outputs),
     )
     _try_out(engine)
-    del model
     mapped.give_back(weights)
     return engine
 
@@ -199,8 +230,9 @@ def _try_out(engine: OpenVinoEngine) -> None:
         raise RagbusError("RUNTIME", f"cannot run the weights {engine.folder.weights}: {error}") from error
 
 
-def _rebuild(model: ov.Model, folder: ModelFolder) -> tuple[int, bool]:
-    """Give a graph the inputs `ids` and `table` and one output; return its width and whether that is one row a text."""
+def _rebuilt(weights: Path, folder: ModelFolder) -> ov.Model:
+    """Read a graph and give it the inputs `ids` and `table` and one output, pooled where that is cheaper inside the graph."""
+    model = _core().read_model(str(weights))
     chosen = _output(model, folder)
     ids = op.parameter(ov.PartialShape([-1, -1]), np.int32, name="ids")
     table = op.parameter(ov.PartialShape([-1, 4]), np.int32, name="table")
@@ -228,7 +260,7 @@ def _rebuild(model: ov.Model, folder: ModelFolder) -> tuple[int, bool]:
         model.remove_result(unused)
     model.add_results([result])
     model.validate_nodes_and_infer_types()
-    return _width(model, folder), fuse is not None or folder.model_type == "cross-encoder"
+    return model
 
 
 def _ints(value: int | list[int]) -> Any:
@@ -247,8 +279,8 @@ def _output(model: ov.Model, folder: ModelFolder) -> Any:
     return (named or fitting)[0].get_node().input_value(0)
 
 
-def _width(model: ov.Model, folder: ModelFolder) -> int:
-    last = model.output(0).get_partial_shape()[-1]
+def _width(output: Any, folder: ModelFolder) -> int:
+    last = output.get_partial_shape()[-1]
     if last.is_dynamic:
         raise RagbusError("RUNTIME", f"{folder.weights} does not say how many values a row of its output has")
     return int(last.get_length())
