@@ -17,6 +17,9 @@ public record Addresses(String prefix) {
   /** Header: the caller's name for the request, {@code ^[A-Za-z0-9._-]{1,64}$}. */
   public static final String REQUEST_ID_HEADER = "request-id";
 
+  /** Header: where the frames of a stream go, an address private to the caller. */
+  public static final String STREAM_ADDRESS_HEADER = "stream-address";
+
   /** Checks the prefix. */
   public Addresses {
     Objects.requireNonNull(prefix, "prefix");

@@ -10,6 +10,7 @@ import io.vertx.core.json.JsonObject;
 import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
 
 /** {@link Ragbus} over the event bus. Immutable but for the set of models it knows to be loaded. */
 final class BusRagbus implements Ragbus {
@@ -148,7 +149,12 @@ final class BusRagbus implements Ragbus {
   }
 
   private <T> Future<T> send(String address, Record body, Duration defaultTimeout) {
-    long millis = (timeout == null ? defaultTimeout : timeout).toMillis();
+    return send(address, body, defaultTimeout, null);
+  }
+
+  private <T> Future<T> send(
+      String address, Record body, Duration defaultTimeout, String streamAddress) {
+    long millis = millis(defaultTimeout);
     DeliveryOptions options =
         new DeliveryOptions()
             .setSendTimeout(millis + SENDER_GRACE_MILLIS)
@@ -156,11 +162,29 @@ final class BusRagbus implements Ragbus {
     if (requestId != null) {
       options.addHeader(Addresses.REQUEST_ID_HEADER, requestId);
     }
+    if (streamAddress != null) {
+      options.addHeader(Addresses.STREAM_ADDRESS_HEADER, streamAddress);
+    }
     return vertx
         .eventBus()
         .<T>request(address, body, options)
         .map(Message::body)
         .recover(failure -> Future.failedFuture(typed(failure, address, millis)));
+  }
+
+  /** Asks for a stream; it stands still until it has a handler. */
+  private <F> Future<FrameStream<F>> stream(
+      String address, Record body, Duration defaultTimeout, Function<JsonObject, F> reader) {
+    FrameStream<F> stream = new FrameStream<>(vertx, reader);
+    return stream
+        .listening()
+        .compose(v -> this.<StreamControl>send(address, body, defaultTimeout, stream.address()))
+        .map(accepted -> stream.accepted(accepted, millis(defaultTimeout) + SENDER_GRACE_MILLIS))
+        .onFailure(refused -> stream.refused());
+  }
+
+  private long millis(Duration defaultTimeout) {
+    return (timeout == null ? defaultTimeout : timeout).toMillis();
   }
 
   /** Failures that the bus itself makes, in our terms. */

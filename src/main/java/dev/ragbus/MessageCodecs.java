@@ -35,6 +35,7 @@ public final class MessageCodecs {
           Cleanup.class,
           Health.class,
           Stats.class,
+          StreamControl.class,
           NoArguments.class);
 
   private MessageCodecs() {}

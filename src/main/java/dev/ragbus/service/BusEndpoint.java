@@ -77,7 +77,8 @@ final class BusEndpoint<Q extends Record, R extends Record> {
       long millis = timeoutMillis(message.headers().get(Addresses.TIMEOUT_HEADER));
       String requestId = requestId(message.headers().get(Addresses.REQUEST_ID_HEADER));
       Q request = request(message.body());
-      Call call = new Call(requestId, arrivedNanos + millis * 1_000_000);
+      String streamAddress = message.headers().get(Addresses.STREAM_ADDRESS_HEADER);
+      Call call = new Call(requestId, arrivedNanos + millis * 1_000_000, streamAddress);
       return within(millis, operation.run(request, call));
     } catch (RuntimeException failure) {
       return Future.failedFuture(failure);

@@ -5,5 +5,6 @@ package dev.ragbus.service;
  *
  * @param requestId the caller's name for it, or one made
  * @param deadlineNanos when its time is over, by {@link System#nanoTime}
+ * @param streamAddress where the caller reads frames; null where none was given
  */
-record Call(String requestId, long deadlineNanos) {}
+record Call(String requestId, long deadlineNanos, String streamAddress) {}

@@ -90,7 +90,7 @@ class OperationsTest {
   }
 
   private Call call() {
-    return new Call("id", time.inMillis(1_000));
+    return new Call("id", time.inMillis(1_000), null);
   }
 
   private static <T> T now(Future<T> future) {
@@ -449,7 +449,8 @@ class OperationsTest {
     embedFailure(EmbedRequest.of("x".repeat(65)).withTruncation(false, TruncationDirection.RIGHT));
     engine.held.add(Held.FORWARD);
     Future<Embeddings> running = operations.embed(EmbedRequest.of("a"), call());
-    Future<Embeddings> late = operations.embed(EmbedRequest.of("a"), new Call("id", time.nanos()));
+    Future<Embeddings> late =
+        operations.embed(EmbedRequest.of("a"), new Call("id", time.nanos(), null));
     assertThat(late.failed()).isTrue();
     now(operations.clear(new ModelQuery("e"), call()));
     assertThat(engine.unloaded()).isEmpty();
