@@ -16,24 +16,27 @@ import java.util.function.Predicate;
 public interface Engine {
   /** The operations that answer in JSON, off the inference lanes. */
   enum Control {
-    /** Finds a model's folder, which may mean to ask the hub and to fetch it. */
+    /** Finds a model's folder on this machine. */
     LOCATE("locate", Place.LOADER),
+    /** Finds a model's folder, asking the hub for it and fetching it. */
+    FETCH("locate", Place.FETCHER),
     /** Loads a model. */
     LOAD("load", Place.LOADER),
     /**
-     * How far the load of a {@code load_id} is, which LOCATE and LOAD take; answers while it runs.
+     * How far the load of a {@code load_id} is, which LOCATE, FETCH and LOAD take; answers while it
+     * runs.
      */
     PROGRESS("progress", Place.CONTROL),
     /** Has the load of a {@code load_id} end as CANCELLED at its next checkpoint. */
     CANCEL_LOAD("cancel_load", Place.CONTROL),
     /** Forgets a model. */
-    UNLOAD("unload", Place.CONTROL),
+    UNLOAD("unload", Place.MEMORY),
     /** Texts to tokens, with their places. */
     TOKENS("tokens", Place.CONTROL),
     /** Token ids to texts. */
     DECODE("decode", Place.CONTROL),
     /** Collects garbage and gives memory back. */
-    COLLECT("collect", Place.LOADER),
+    COLLECT("collect", Place.MEMORY),
     /** Answers; shows that the interpreter can be had. */
     PING("ping", Place.CONTROL),
     /** What Python knows of itself. */
@@ -55,12 +58,16 @@ public interface Engine {
       return place;
     }
 
-    /** The lane an operation runs on. */
+    /** The lanes an operation runs on: the least busy one of its place. */
     enum Place {
       /** Short work. */
       CONTROL,
       /** Work of seconds, which short work must not wait for. */
-      LOADER
+      LOADER,
+      /** Work that waits for the network, which loads must not wait for. */
+      FETCHER,
+      /** Giving memory back: what is forgotten first is gone when garbage is collected. */
+      MEMORY
     }
   }
 

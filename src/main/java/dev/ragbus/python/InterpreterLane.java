@@ -37,8 +37,12 @@ final class InterpreterLane {
     INFERENCE,
     /** Tokenises and answers short questions. */
     CONTROL,
-    /** Loads models and collects garbage. */
-    LOADER
+    /** Loads models. */
+    LOADER,
+    /** Fetches models. */
+    FETCHER,
+    /** Unloads models and collects garbage. */
+    MEMORY
   }
 
   private final String name;
@@ -117,6 +121,11 @@ final class InterpreterLane {
     if (current != null) {
       current.abandon(RagbusException.of(Kind.LANE_LOST, name + " was closed while it was busy"));
     }
+  }
+
+  /** Calls that run or wait. */
+  int pending() {
+    return current.pending.size();
   }
 
   Stats.Lane stats() {

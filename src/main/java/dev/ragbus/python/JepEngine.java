@@ -18,7 +18,11 @@ import io.vertx.core.spi.metrics.VertxMetrics;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
 
 /**
@@ -35,7 +39,8 @@ public final class JepEngine implements Engine {
   private final List<InterpreterLane> inference = new ArrayList<>();
   private final List<InterpreterLane> all = new ArrayList<>();
   private final InterpreterLane control;
-  private final InterpreterLane loader;
+  private final Map<Control.Place, List<InterpreterLane>> places =
+      new EnumMap<>(Control.Place.class);
 
   private JepEngine(Vertx vertx, Context context, PythonRuntime runtime, int lanes, String id) {
     this.vertx = vertx;
@@ -44,9 +49,11 @@ public final class JepEngine implements Engine {
       inference.add(lane(runtime, Role.INFERENCE, id, i));
     }
     control = lane(runtime, Role.CONTROL, id, 0);
-    loader = lane(runtime, Role.LOADER, id, 0);
-    all.add(control);
-    all.add(loader);
+    places.put(Control.Place.CONTROL, List.of(control));
+    places.put(Control.Place.LOADER, two(runtime, Role.LOADER, id));
+    places.put(Control.Place.FETCHER, two(runtime, Role.FETCHER, id));
+    places.put(Control.Place.MEMORY, List.of(lane(runtime, Role.MEMORY, id, 0)));
+    places.values().forEach(all::addAll);
     all.addAll(inference);
   }
 
@@ -95,6 +102,11 @@ public final class JepEngine implements Engine {
     String name =
         "ragbus-lane-" + role.name().toLowerCase(java.util.Locale.ROOT) + "-" + index + id;
     return new InterpreterLane(name, role, runtime, context, poolMetrics(name));
+  }
+
+  /** Lanes for work that takes long, so that one piece of it does not hold up the next. */
+  private List<InterpreterLane> two(PythonRuntime runtime, Role role, String id) {
+    return List.of(lane(runtime, role, id, 0), lane(runtime, role, id, 1));
   }
 
   @SuppressWarnings("unchecked")
@@ -151,10 +163,8 @@ public final class JepEngine implements Engine {
   @Override
   public Future<JsonObject> control(Control operation, JsonObject body) {
     InterpreterLane lane =
-        switch (operation.place()) {
-          case CONTROL -> control;
-          case LOADER -> loader;
-        };
+        Collections.min(
+            places.get(operation.place()), Comparator.comparingInt(InterpreterLane::pending));
     return lane.call(bridge -> bridge.call(operation.operation(), body), Long.MAX_VALUE);
   }
 
