@@ -19,6 +19,7 @@ from ragbus import hosting, model, progress, registry, sources, tokenization
 from ragbus.convert import to_json, to_py
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.errors import RagbusError, describe
+from ragbus.functions import calls, registered, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +110,40 @@ def forward(handle: int, rows: int, width: int) -> bytes | None:
     return None
 
 
+def run_function(function: int, number: int, seconds_left: float, body: NDArray[Any] | bytes, arrays: bool) -> list[Any]:
+    """Call a function as the call `number`; see `ragbus.functions`. Returns `[True, result]` or `[False, failure]`."""
+    try:
+        return [True, running.run(function, number, seconds_left, body, arrays=arrays)]
+    except BaseException as error:  # noqa: BLE001
+        return [False, describe(error)]
+
+
+def open_stream(function: int, number: int, seconds_left: float, body: NDArray[Any] | bytes, arrays: bool) -> list[Any]:
+    """Open a stream of a function's items under the call's number. Returns `[True, b""]` or `[False, failure]`."""
+    try:
+        running.open_stream(function, number, seconds_left, body, arrays=arrays)
+    except BaseException as error:  # noqa: BLE001
+        return [False, describe(error)]
+    return [True, b""]
+
+
+def next_items(number: int, max_items: int, max_millis: float) -> list[Any]:
+    """Pull a stream's next items. Returns `[True, items]` or `[False, failure]`, after which the stream is closed."""
+    try:
+        return [True, running.next_items(number, max_items, max_millis / 1_000)]
+    except BaseException as error:  # noqa: BLE001
+        return [False, describe(error)]
+
+
+def close_stream(number: int) -> list[Any]:
+    """Close a stream, if it is open. Returns `[True, b""]` or `[False, failure]` of what its generator did at its end."""
+    try:
+        running.close_stream(number)
+    except BaseException as error:  # noqa: BLE001
+        return [False, describe(error)]
+    return [True, b""]
+
+
 def _load(
     *,
     name: str,
@@ -190,6 +225,19 @@ def _stats() -> dict[str, Any]:
     return {"resident_bytes": hosting.resident_bytes(), "allocated_blocks": sys.getallocatedblocks(), "models": models}
 
 
+def _function_cancel(*, call: int) -> dict[str, Any]:
+    return {"cancelled": calls.cancel(call)}
+
+
+def _function_kill(*, call: int) -> dict[str, Any]:
+    return {"killed": calls.kill(call)}
+
+
+def _function_stats() -> dict[str, Any]:
+    cache = registered.cache
+    return {"cache_hits": cache.hits, "cache_misses": cache.misses, "cached": len(cache), "taints": calls.kills()}
+
+
 def _locate(**wanted: Any) -> dict[str, Any]:
     """Find a model's folder, and say what the folder says the model is."""
     found = sources.locate(**wanted)
@@ -226,4 +274,11 @@ _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "collect": _collect,
     "ping": _ping,
     "stats": _stats,
+    "function_register": registered.register,
+    "function_scan": registered.scan,
+    "function_unregister": registered.unregister,
+    "function_source": registered.source_of,
+    "function_stats": _function_stats,
+    "function_cancel": _function_cancel,
+    "function_kill": _function_kill,
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import enum
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -18,49 +20,120 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 
 MAX_DEPTH = 32
 _NUMERIC_KINDS = "biuf"
+_RAW_FLOATS = ("float16", "float32", "float64")
 
 
-def to_java(value: object) -> Json:
-    """Return the JSON form of a value: NumPy scalars and arrays, sets and datetimes included.
+class NoJsonFormError(TypeError):
+    """A value without a JSON form: which type, and where in the value it is (`.rows[2]`, empty at the top)."""
 
-    A set becomes a list (sorted, where its items can be), a date its ISO text, a masked item of an array null. NaN and
-    infinities stay as they are: whether they are allowed is the caller's choice. Raises TypeError that names the type for a
-    value without a JSON form, one that contains itself, or one nested deeper than 32.
+    def __init__(self, reason: str, path: str = "") -> None:
+        """Keep both apart."""
+        super().__init__(f"{reason}, at {path}" if path else reason)
+        self.reason = reason
+        self.path = path
+
+
+Arrays: TypeAlias = list[tuple[tuple[str | int, ...], "NDArray[Any]"]]
+
+
+def to_java(value: object, arrays: Arrays | None = None) -> Json:
+    """Return the JSON form of a value: NumPy scalars and arrays, sets, datetimes, enums and dataclasses included.
+
+    A set becomes a list (sorted, where its items can be), a date its ISO text, a masked item of an array null, an enum its
+    value, a dataclass an object of its fields. NaN and infinities stay as they are: whether they are allowed is the caller's
+    choice. With a list of `arrays`, boolean and numeric NumPy arrays are put there with their paths, and null in their place.
+    Raises NoJsonFormError (a TypeError) that names the type for a value without a JSON form, one that contains itself, or one
+    nested deeper than 32.
     """
-    return _convert(value, ())
+    return _Conversion(arrays).form(value)
 
 
-def _convert(value: object, path: tuple[int, ...]) -> Json:
-    if value is None or value is True or value is False:
-        return value
-    for types, convert in _SCALARS:
-        if isinstance(value, types):
-            return convert(value)
-    for types, members in _CONTAINERS:
-        if isinstance(value, types):
-            if id(value) in path:
-                raise TypeError(f"{type_name(value)} contains itself and has no JSON form")
-            if len(path) >= MAX_DEPTH:
-                raise TypeError(f"{type_name(value)} nested deeper than {MAX_DEPTH}")
-            inner = (*path, id(value))
-            if isinstance(value, Mapping):
-                return {_key(key): _convert(item, inner) for key, item in value.items()}
-            return [_convert(item, inner) for item in members(value)]
-    return _no_form(value)
+class _Conversion:
+    """One conversion: where it is, and in which containers."""
+
+    def __init__(self, arrays: Arrays | None) -> None:
+        self._arrays = arrays
+        self._path: list[str | int] = []
+        self._parents: list[int] = []
+
+    def form(self, value: object) -> Json:
+        if value is None or value is True or value is False:
+            return value
+        for types, convert in _SCALARS:
+            if isinstance(value, types):
+                try:
+                    return convert(value)
+                except NoJsonFormError as error:
+                    raise self._no_form(error.reason) from None
+        if isinstance(value, enum.Enum):
+            return self.form(value.value)
+        if self._arrays is not None and _travels_raw(value):
+            self._arrays.append((tuple(self._path), value))
+            return None
+        for types, members in _CONTAINERS:
+            if isinstance(value, types):
+                return self._container(value, members)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._container(value, _members_of_dataclass)
+        raise self._no_form(f"{type_name(value)} has no JSON form")
+
+    def _container(self, value: object, members: Callable[[Any], Iterable[Any]]) -> Json:
+        if id(value) in self._parents:
+            raise self._no_form(f"{type_name(value)} contains itself and has no JSON form")
+        if len(self._parents) >= MAX_DEPTH:
+            raise self._no_form(f"{type_name(value)} nested deeper than {MAX_DEPTH}")
+        self._parents.append(id(value))
+        try:
+            items = members(value)
+        except NoJsonFormError as error:
+            raise self._no_form(error.reason) from None
+        found: Json
+        if isinstance(items, Mapping):
+            keyed = [(self._key(key), item) for key, item in items.items()]
+            found = {key: self._member(key, item) for key, item in keyed}
+        else:
+            found = [self._member(at, item) for at, item in enumerate(items)]
+        self._parents.pop()
+        return found
+
+    def _member(self, at: str | int, item: object) -> Json:
+        self._path.append(at)
+        found = self.form(item)
+        self._path.pop()
+        return found
+
+    def _key(self, key: object) -> str:
+        match self.form(key):
+            case str(text):
+                return text
+            case None | bool() | int() | float() as scalar:
+                return json.dumps(scalar)
+            case _:
+                raise self._no_form(f"{type_name(key)} cannot be a key of a JSON object")
+
+    def _no_form(self, reason: str) -> NoJsonFormError:
+        return NoJsonFormError(reason, path_text(self._path))
 
 
-def _key(key: object) -> str:
-    match _convert(key, ()):
-        case str(text):
-            return text
-        case None | bool() | int() | float() as scalar:
-            return json.dumps(scalar)
-        case _:
-            raise TypeError(f"{type_name(key)} cannot be a key of a JSON object")
+def path_text(path: Iterable[str | int]) -> str:
+    """Return a path as text: `.rows[2]["odd key"]`."""
+    return "".join(f".{at}" if isinstance(at, str) and at.isidentifier() else f"[{json.dumps(at)}]" for at in path)
+
+
+def _travels_raw(value: object) -> TypeGuard[NDArray[Any]]:
+    return (
+        isinstance(value, np.ndarray)
+        and not isinstance(value, np.ma.MaskedArray)
+        and (value.dtype.kind in "biu" or value.dtype.name in _RAW_FLOATS)
+    )
 
 
 def _no_form(value: Any) -> Json:
-    raise TypeError(f"{type_name(value)} has no JSON form")
+    raise NoJsonFormError(f"{type_name(value)} has no JSON form")
+
+
+def _members_of_dataclass(value: Any) -> dict[str, Any]:
+    return {it.name: getattr(value, it.name) for it in dataclasses.fields(value)}
 
 
 def _members_of_set(value: Any) -> Iterable[Any]:
@@ -75,7 +148,7 @@ def _members_of_array(array: Any) -> Iterable[Any]:
         return np.datetime_as_string(array).tolist() if array.ndim else [str(array)]
     if array.dtype.kind in _NUMERIC_KINDS + "UO":
         return array.tolist() if array.ndim else [array.item()]
-    raise TypeError(f"numpy.ndarray of {array.dtype.name} has no JSON form")
+    raise NoJsonFormError(f"numpy.ndarray of {array.dtype.name} has no JSON form")
 
 
 _SCALARS: tuple[tuple[Any, Callable[[Any], Json]], ...] = (
@@ -88,7 +161,7 @@ _SCALARS: tuple[tuple[Any, Callable[[Any], Json]], ...] = (
     ((dt.date, dt.time), lambda value: value.isoformat()),
 )
 _CONTAINERS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
-    (Mapping, iter),
+    (Mapping, lambda value: value),
     ((list, tuple), iter),
     ((set, frozenset), _members_of_set),
     (np.ndarray, _members_of_array),
@@ -103,7 +176,8 @@ def to_json(value: object) -> bytes:
         raise RagbusError("SERIALIZATION", f"a result with no JSON form: {error}") from error
 
 
-def _no_constant(name: str) -> Json:
+def no_constant(name: str) -> Json:
+    """Refuse NaN and infinities in JSON that is read: `parse_constant` of a decoder."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -112,6 +186,6 @@ def to_py(body: NDArray[Any] | bytes | None) -> Any:
     if body is None:
         return {}
     try:
-        return json.loads(body if isinstance(body, bytes) else body.tobytes(), parse_constant=_no_constant)
+        return json.loads(body if isinstance(body, bytes) else body.tobytes(), parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise RagbusError("SERIALIZATION", f"a body that is no JSON: {error}") from error

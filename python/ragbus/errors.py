@@ -21,10 +21,12 @@ Kind = Literal[
     "SERIALIZATION",
     "NOT_INITIALIZED",
     "UNAVAILABLE",
+    "TIMEOUT",
 ]
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 8_000
+USER_MODULES = "ragbus_functions."  # what the modules of registered sources are named under, so that none shadows another
 
 
 class RagbusError(Exception):
@@ -37,9 +39,10 @@ class RagbusError(Exception):
 
 
 def type_name(value: object) -> str:
-    """Name the class of a value: builtins bare, else qualified by its module."""
+    """Name the class of a value: builtins bare, else qualified by its module (a registered source's as its author named it)."""
     cls = type(value)
-    return cls.__qualname__ if cls.__module__ == builtins.__name__ else f"{cls.__module__}.{cls.__qualname__}"
+    module = cls.__module__.removeprefix(USER_MODULES)
+    return cls.__qualname__ if module == builtins.__name__ else f"{module}.{cls.__qualname__}"
 
 
 def message_of(error: BaseException) -> str:
@@ -66,14 +69,16 @@ def safe(text: str) -> str:
     return text
 
 
+def fields(error: BaseException) -> dict[str, str]:
+    """Return what crosses of a failure: kind, type, message (its first 2,000 characters), traceback (its last 8,000)."""
+    return {
+        "kind": error.kind if isinstance(error, RagbusError) else "PYTHON",
+        "type": safe(type_name(error)),
+        "message": safe(message_of(error))[:MAX_MESSAGE_CHARS],
+        "traceback": safe(_traceback_of(error))[-MAX_TRACEBACK_CHARS:],
+    }
+
+
 def describe(error: BaseException) -> bytes:
-    """Return a failure as UTF-8 JSON: kind, type, message (its first 2,000 characters), traceback (its last 8,000)."""
-    return json.dumps(
-        {
-            "kind": error.kind if isinstance(error, RagbusError) else "PYTHON",
-            "type": safe(type_name(error)),
-            "message": safe(message_of(error))[:MAX_MESSAGE_CHARS],
-            "traceback": safe(_traceback_of(error))[-MAX_TRACEBACK_CHARS:],
-        },
-        ensure_ascii=False,
-    ).encode("utf-8", "replace")
+    """Return a failure's `fields` as UTF-8 JSON."""
+    return json.dumps(fields(error), ensure_ascii=False).encode("utf-8", "replace")
