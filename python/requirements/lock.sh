@@ -14,4 +14,8 @@ lock() {
 
 lock runtime --only-binary :all: "$@"
 lock jep --no-deps --no-binary jep "$@"
+# Each after those that it shares packages with, so that all of them fit into one environment.
+lock quantize --only-binary :all: "$@"
+lock torch --only-binary :all: "$@"
+lock cuda --only-binary :all: "$@"
 lock dev --only-binary :all: "$@"

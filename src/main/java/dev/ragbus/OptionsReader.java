@@ -320,14 +320,24 @@ public final class OptionsReader {
 
   private static IllegalArgumentException unknown(
       String name, String value, List<String> candidates) {
+    return new IllegalArgumentException(
+        name
+            + " (= "
+            + value
+            + ") is not an option; did you mean "
+            + nearest(name, candidates)
+            + "?");
+  }
+
+  /** The candidate that takes the fewest changes of letters. */
+  static String nearest(String name, List<String> candidates) {
     String nearest = candidates.get(0);
     for (String candidate : candidates) {
       if (distance(name, candidate) < distance(name, nearest)) {
         nearest = candidate;
       }
     }
-    return new IllegalArgumentException(
-        name + " (= " + value + ") is not an option; did you mean " + nearest + "?");
+    return nearest;
   }
 
   /** The fewest letters to insert, delete or replace between two words. */

@@ -68,6 +68,7 @@ public record RagbusOptions(
    *
    * @param pythonPath the executable that makes the environment
    * @param environment an existing environment to use instead of making one; null for none
+   * @param extras what is installed beside what every environment has: some of {@link #EXTRAS}
    * @param modulePath folders put first on {@code sys.path}; null for the working folder's {@code
    *     python} where that exists
    * @param defaultTimeout the time a request has when it brings none, and the most it may bring
@@ -82,6 +83,7 @@ public record RagbusOptions(
   public record Python(
       String pythonPath,
       String environment,
+      List<String> extras,
       List<String> modulePath,
       Duration defaultTimeout,
       Boolean enableGc,
@@ -99,11 +101,22 @@ public record RagbusOptions(
             "clear_cache", new FunctionLimits(Duration.ofSeconds(10), null));
 
     static final Python DEFAULTS =
-        new Python(null, null, null, null, null, null, null, null, null, null, null);
+        new Python(null, null, null, null, null, null, null, null, null, null, null, null);
+
+    /** The extras: ONNX Runtime with CUDA, int8 models, sentence-transformers. */
+    public static final List<String> EXTRAS = List.of("cuda", "quantize", "torch");
 
     /** Checks every key and fills in defaults. */
     public Python {
       pythonPath = Checks.orDefault(pythonPath, "python3");
+      extras = extras == null ? List.of() : List.copyOf(extras);
+      for (String extra : extras) {
+        if (!EXTRAS.contains(extra)) {
+          String allowed = "some of " + String.join(", ", EXTRAS);
+          String nearest = OptionsReader.nearest(extra, EXTRAS);
+          throw wrong("python.extras", extra + "; did you mean " + nearest + "?", allowed);
+        }
+      }
       defaultTimeout = positive("python.default_timeout", defaultTimeout, Duration.ofSeconds(30));
       enableGc = Checks.orDefault(enableGc, true);
       gcInterval = positive("python.gc_interval", gcInterval, Duration.ofMinutes(5));

@@ -175,6 +175,16 @@ class OptionsReaderTest {
   }
 
   @Test
+  void extras_are_a_list_of_known_names() {
+    assertThat(readProperty("ragbus.python.extras", "torch, quantize").python().extras())
+        .containsExactly("torch", "quantize");
+    assertThatThrownBy(
+            () -> read("{'python': {'extras': ['torch', 'quantise']}}".replace('\'', '"')))
+        .hasMessage(
+            "python.extras must be some of cuda, quantize, torch, not quantise; did you mean quantize?");
+  }
+
+  @Test
   void what_does_not_act_yet_is_told_where_it_was_changed() {
     RagbusOptions options =
         read(

@@ -102,7 +102,7 @@ public final class RagbusVerticle extends VerticleBase {
             options.python().pythonPath(),
             Optional.ofNullable(options.python().environment()).map(Path::of),
             cacheFolder,
-            List.of()),
+            options.python().extras()),
         line -> LOG.log(System.Logger.Level.INFO, line));
   }
 

@@ -16,6 +16,7 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import jep.SharedInterpreter;
 
 /**
@@ -24,8 +25,10 @@ import jep.SharedInterpreter;
  * own and in a JVM of its own.
  *
  * @param jep the version of jep's classes
+ * @param extras what else must be importable
  */
-record EnvironmentCheck(Path folder, Path python, String jep, Surroundings surroundings) {
+record EnvironmentCheck(
+    Path folder, Path python, String jep, List<String> extras, Surroundings surroundings) {
   private static final System.Logger LOG = System.getLogger(EnvironmentCheck.class.getName());
   private static final Duration LIMIT = Duration.ofMinutes(2);
   private static final List<String> MODULES =
@@ -83,17 +86,27 @@ record EnvironmentCheck(Path folder, Path python, String jep, Surroundings surro
     }
   }
 
+  private List<String> modules() {
+    return Stream.concat(MODULES.stream(), Extra.of(extras).stream().map(Extra::module)).toList();
+  }
+
   private void checkImports(Path workFolder) throws IOException {
-    String imports = "import " + String.join(", ", MODULES);
+    String imports = "import " + String.join(", ", modules());
     Command.Outcome outcome = run(List.of(python.toString(), "-I", "-c", imports), workFolder);
     if (!outcome.succeeded()) {
       List<String> tail = outcome.tail();
       String reason = tail.isEmpty() ? how(outcome) : tail.get(tail.size() - 1);
       throw new PythonEnvironmentException(
-          "The environment %s cannot import %s (%s): install what python/requirements/runtime.lock pins"
-              .formatted(folder, String.join(", ", MODULES), reason),
+          "The environment %s cannot import %s (%s): install what %s of python/requirements pin"
+              .formatted(folder, String.join(", ", modules()), reason, locks()),
           tail);
     }
+  }
+
+  private String locks() {
+    return Stream.concat(Stream.of("runtime"), extras.stream())
+        .map(name -> name + ".lock")
+        .collect(Collectors.joining(", "));
   }
 
   /** In a child, since a Python that does not fit takes its JVM down. */
@@ -123,7 +136,7 @@ record EnvironmentCheck(Path folder, Path python, String jep, Surroundings surro
     words.add(Preflight.class.getName());
     words.add(parts.python().toString());
     words.add(parts.jepLibrary().toString());
-    words.addAll(MODULES);
+    words.addAll(modules());
     return words;
   }
 

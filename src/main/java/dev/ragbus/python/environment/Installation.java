@@ -15,8 +15,9 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
- * Makes one environment: what building needs is checked first, so that nothing is downloaded in
- * vain; then come the virtual environment, the locked wheels, jep from its source, and the extras.
+ * Makes one environment: what building needs and the room for the extras are checked first, so that
+ * nothing is downloaded in vain; then come the virtual environment, the locked wheels, jep from its
+ * source, and the extras. Where there is an environment with some of that, it is taken from there.
  */
 record Installation(
     PythonInterpreter base,
@@ -31,6 +32,8 @@ record Installation(
       Pattern.compile(
           "connection broken by|NewConnectionError|ConnectTimeoutError|ReadTimeoutError|Temporary failure in name"
               + " resolution|Failed to establish a new connection|Connection timed out|Network is unreachable");
+
+  private static final List<String> WHEELS = List.of("--only-binary", ":all:", "--no-deps");
 
   // Where pip installs and what it takes is ours to say, whatever the user's own settings are.
   private static final List<String> PIP_TARGETS =
@@ -47,24 +50,66 @@ record Installation(
           "PIP_QUIET",
           "PIP_VERBOSE");
 
-  /** Makes it in a new folder and returns its Python. */
+  /** Makes it in a new folder, from nothing, and returns its Python. */
   Path into(Path folder) throws IOException {
     checkTools();
+    checkSpace(folder, extras);
     progress.accept("Making a Python " + base.version() + " environment in " + folder);
-    Path venv = folder.resolve("venv");
-    makeVenv(venv);
-    Path python = venv.resolve("bin").resolve("python");
-    pip(python, folder, "runtime", List.of("--only-binary", ":all:", "--no-deps"));
+    Path python = makeVenv(folder, List.of());
+    install(python, folder, "runtime", WHEELS);
     progress.accept("Building jep " + surroundings.locks().jepVersion() + "…");
-    pip(
+    install(
         python,
         folder,
         "jep",
         List.of("--no-build-isolation", "--no-deps", "--no-cache-dir", "--no-binary", "jep"));
-    for (String extra : extras) {
-      pip(python, folder, extra, List.of("--only-binary", ":all:", "--no-deps"));
-    }
+    install(python, folder, extras);
     return python;
+  }
+
+  /** Begins it in a new folder with all that another environment has, which must stay meanwhile. */
+  void copy(Path venv, Path folder) throws IOException {
+    makeVenv(folder, List.of("--without-pip"));
+    LinkedCopy.fill(venv, folder.resolve("venv"));
+  }
+
+  /**
+   * Completes what {@link #copy} began and returns its Python.
+   *
+   * @param there the extras that the other environment has
+   */
+  Path complete(Path folder, List<String> there) throws IOException {
+    List<String> missing = extras.stream().filter(extra -> !there.contains(extra)).toList();
+    checkSpace(folder, missing);
+    progress.accept("Adding " + String.join(", ", missing) + " to the Python environment");
+    Path python = folder.resolve("venv").resolve("bin").resolve("python");
+    install(python, folder, missing);
+    return python;
+  }
+
+  private void install(Path python, Path folder, List<String> names) throws IOException {
+    for (Extra extra : Extra.of(names)) {
+      progress.accept(
+          "The extra %s takes about %,d MB, %,d MB of them downloaded: this may take minutes"
+              .formatted(extra.name(), extra.installedMegabytes(), extra.downloadMegabytes()));
+      if (extra.replaces().isPresent()) {
+        pip(python, folder, extra.name(), List.of("uninstall", "--yes", extra.replaces().get()));
+      }
+    }
+    for (String name : names) {
+      install(python, folder, name, WHEELS);
+    }
+  }
+
+  private void checkSpace(Path folder, List<String> names) throws IOException {
+    List<Extra> large = Extra.of(names);
+    long needed = large.stream().mapToLong(Extra::neededMegabytes).sum();
+    long free = surroundings.freeBytes().of(folder) >> 20;
+    if (!large.isEmpty() && free < needed) {
+      throw new PythonEnvironmentException(
+          "python.extras %s needs about %,d MB of disk while it is installed, and %s has %,d MB left: make room, or leave it out"
+              .formatted(large.stream().map(Extra::name).toList(), needed, folder, free));
+    }
   }
 
   private void checkTools() {
@@ -117,26 +162,34 @@ record Installation(
                         + " apt install build-essential; macOS: xcode-select --install)"));
   }
 
-  private void makeVenv(Path venv) throws IOException {
-    List<String> words = List.of(base.executable().toString(), "-I", "-m", "venv", venv.toString());
-    var outcome =
-        new Command(words, surroundings.forPython(), venv.getParent(), STEP_LIMIT).run(line -> {});
+  private Path makeVenv(Path folder, List<String> options) throws IOException {
+    Path venv = folder.resolve("venv");
+    List<String> words =
+        new ArrayList<>(List.of(base.executable().toString(), "-I", "-m", "venv", venv.toString()));
+    words.addAll(options);
+    var outcome = new Command(words, surroundings.forPython(), folder, STEP_LIMIT).run(line -> {});
     if (!outcome.succeeded()) {
       throw failure(
           outcome,
           base.executable()
               + " -m venv failed: install venv and ensurepip (Debian, Ubuntu: apt install python3-venv)");
     }
+    return venv.resolve("bin").resolve("python");
   }
 
-  private void pip(Path python, Path folder, String lock, List<String> options) throws IOException {
-    Path file = surroundings.locks().write(lock, folder);
-    var words =
-        new ArrayList<>(
-            List.of(python.toString(), "-I", "-m", "pip", "install", "--require-hashes"));
-    words.addAll(List.of("--disable-pip-version-check", "--no-input", "--progress-bar", "off"));
+  private void install(Path python, Path folder, String lock, List<String> options)
+      throws IOException {
+    var words = new ArrayList<>(List.of("install", "--require-hashes", "--progress-bar", "off"));
     words.addAll(options);
-    words.addAll(List.of("-r", file.toString()));
+    words.addAll(List.of("-r", surroundings.locks().write(lock, folder).toString()));
+    pip(python, folder, lock, words);
+  }
+
+  private void pip(Path python, Path folder, String lock, List<String> arguments)
+      throws IOException {
+    var words = new ArrayList<>(List.of(python.toString(), "-I", "-m", "pip"));
+    words.addAll(List.of("--disable-pip-version-check", "--no-input"));
+    words.addAll(arguments);
     var outcome =
         new Command(words, forPip(), folder, PIP_LIMIT)
             .run(new PipProgress(surroundings.locks().pins(lock), progress));
@@ -191,7 +244,7 @@ record Installation(
 
     @Override
     public void accept(String line) {
-      if (line.startsWith("Ignoring ")) {
+      if (line.startsWith("Ignoring ") || line.startsWith("Requirement already satisfied")) {
         total.decrementAndGet();
       }
       Matcher collecting = COLLECTING.matcher(line);

@@ -5,6 +5,8 @@ import java.net.URL;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -15,7 +17,7 @@ import java.util.stream.Stream;
  *
  * <pre>
  * env/KEY/ready.properties   the marker, written last: where the environment is
- * env/KEY/N/venv             the environment, made by the N-th attempt
+ * env/KEY/N/venv             the environment, made by the N-th attempt; what another KEY's had too is linked from there
  * env/KEY.lock               held by the one who makes it
  * env/known/HASH             the KEY that these settings led to: spares starting a Python to learn its version
  * env/checked/HASH           the marker of an environment that the user gave
@@ -62,7 +64,10 @@ record Preparation(
           "The environment " + folder + " is none: it has no bin/python");
     }
     String jep = EnvironmentCheck.jarVersion().orElse(surroundings.locks().jepVersion());
-    Path marker = environments().resolve("checked").resolve(shortHash(folder + " " + jep));
+    Path marker =
+        environments()
+            .resolve("checked")
+            .resolve(shortHash(folder + " " + jep + " " + settings.extras()));
     Optional<ReadyMarker> ready = ReadyMarker.read(marker);
     if (ready.isPresent() && ready.get().holds(jep)) {
       return ready.get();
@@ -89,7 +94,7 @@ record Preparation(
       }
     }
     PythonInterpreter base = PythonInterpreter.find(settings.pythonPath(), surroundings, progress);
-    String key = key(base, jep);
+    String key = key(base, settings.extras(), jep);
     ReadyMarker ready = makeOnce(base, environments().resolve(key), jep);
     ReadyMarker.replace(known, key);
     return ready;
@@ -110,14 +115,14 @@ record Preparation(
         jep);
   }
 
-  private String key(PythonInterpreter base, String jep) {
+  private String key(PythonInterpreter base, List<String> extras, String jep) {
     String facts =
         String.join(
             "\n",
             base.version(),
             base.facts().get("base"),
             base.facts().get("machine"),
-            surroundings.locks().fingerprint(settings.extras()),
+            surroundings.locks().fingerprint(extras),
             jep);
     return base.version() + "-" + shortHash(facts);
   }
@@ -126,10 +131,13 @@ record Preparation(
     return ResourceTree.sha256(text.getBytes(StandardCharsets.UTF_8)).substring(0, 16);
   }
 
+  private static Path lockFile(Path home) {
+    return home.resolveSibling(home.getFileName() + ".lock");
+  }
+
   private ReadyMarker makeOnce(PythonInterpreter base, Path home, String jep) throws IOException {
-    Path lockFile = home.resolveSibling(home.getFileName() + ".lock");
     return FolderLock.holding(
-        lockFile,
+        lockFile(home),
         () -> progress.accept("Waiting for another process that makes " + home + "…"),
         () -> {
           Optional<ReadyMarker> ready = ReadyMarker.read(marker(home));
@@ -161,7 +169,7 @@ record Preparation(
 
   private ReadyMarker make(PythonInterpreter base, Path attempt, String jep) throws IOException {
     try {
-      Path python = new Installation(base, settings.extras(), surroundings, progress).into(attempt);
+      Path python = install(base, attempt, jep);
       progress.accept("Checking the Python environment…");
       return check(attempt.resolve("venv"), python, jep);
     } catch (IOException | RuntimeException e) {
@@ -170,8 +178,53 @@ record Preparation(
     }
   }
 
+  /** From the ready environment that has the most of the extras, where there is one. */
+  private Path install(PythonInterpreter base, Path attempt, String jep) throws IOException {
+    var installation = new Installation(base, settings.extras(), surroundings, progress);
+    for (List<String> some : fewer(settings.extras())) {
+      Path home = environments().resolve(key(base, some, jep));
+      if (!Files.isRegularFile(marker(home))) {
+        continue;
+      }
+      // Nobody discards it meanwhile. Whoever holds a lock only ever waits for one of fewer extras.
+      boolean copied =
+          FolderLock.holding(
+              lockFile(home),
+              () -> {},
+              () -> {
+                Optional<ReadyMarker> ready = ReadyMarker.read(marker(home));
+                boolean usable = ready.isPresent() && ready.get().holds(jep);
+                if (usable) {
+                  installation.copy(ready.get().folder(), attempt);
+                }
+                return usable;
+              });
+      if (copied) {
+        return installation.complete(attempt, some);
+      }
+    }
+    return installation.into(attempt);
+  }
+
+  /** All choices of some but not all of the extras, larger ones first. */
+  private static List<List<String>> fewer(List<String> extras) {
+    List<List<String>> choices = new ArrayList<>();
+    for (int bits = 0; bits < (1 << extras.size()) - 1; bits++) {
+      List<String> some = new ArrayList<>();
+      for (int i = 0; i < extras.size(); i++) {
+        if ((bits & 1 << i) != 0) {
+          some.add(extras.get(i));
+        }
+      }
+      choices.add(some);
+    }
+    choices.sort(Comparator.comparing(List::size, Comparator.reverseOrder()));
+    return choices;
+  }
+
   private ReadyMarker check(Path folder, Path python, String jep) throws IOException {
-    return new EnvironmentCheck(folder, python, jep, surroundings).run(environments());
+    return new EnvironmentCheck(folder, python, jep, settings.extras(), surroundings)
+        .run(environments());
   }
 
   private static void discard(Path folder) {

@@ -15,10 +15,20 @@ import java.util.Optional;
  * locks, the JDK that builds jep and runs the preflight. Tests give their own.
  *
  * @param probeLimit how long a Python may take to say what it is
+ * @param freeBytes the room on the disk of a folder
  */
 record Surroundings(
-    Map<String, String> variables, RequirementLocks locks, Path javaHome, Duration probeLimit) {
+    Map<String, String> variables,
+    RequirementLocks locks,
+    Path javaHome,
+    Duration probeLimit,
+    Space freeBytes) {
   private static final Duration PROBE_LIMIT = Duration.ofSeconds(20);
+
+  /** How much may be written into a folder that exists. */
+  interface Space {
+    long of(Path folder) throws IOException;
+  }
 
   Surroundings {
     variables = Map.copyOf(variables);
@@ -30,7 +40,8 @@ record Surroundings(
           System.getenv(),
           RequirementLocks.shipped(),
           Path.of(System.getProperty("java.home")),
-          PROBE_LIMIT);
+          PROBE_LIMIT,
+          folder -> Files.getFileStore(folder).getUsableSpace());
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -38,7 +38,9 @@ record FakePython(Path folder, Map<String, String> variables) {
     Files.createDirectories(folder.resolve("locks"));
     Files.writeString(folder.resolve("locks/runtime.lock"), "one==1 --hash=x\ntwo==2 --hash=y\n");
     Files.writeString(folder.resolve("locks/jep.lock"), "jep==" + JEP + " --hash=z\n");
-    Files.writeString(folder.resolve("locks/more.lock"), "three==3 --hash=z\n");
+    for (String extra : List.of("more", "torch", "cuda")) {
+      Files.writeString(folder.resolve("locks/" + extra + ".lock"), "three==3 --hash=z\n");
+    }
     return new FakePython(folder, Map.of("PATH", folder.resolve("bin") + ":" + tools));
   }
 
@@ -128,12 +130,13 @@ record FakePython(Path folder, Map<String, String> variables) {
         all,
         RequirementLocks.around(folder.resolve("locks/runtime.lock").toUri().toURL()),
         folder.resolve("jdk"),
-        Duration.ofSeconds(10));
+        Duration.ofSeconds(10),
+        any -> 1L << 40);
   }
 
-  PythonEnvironment.Settings settings() {
+  PythonEnvironment.Settings settings(String... extras) {
     return new PythonEnvironment.Settings(
-        "python3", Optional.empty(), folder.resolve("cache"), List.of());
+        "python3", Optional.empty(), folder.resolve("cache"), List.of(extras));
   }
 
   List<String> log(String start) throws IOException {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
+import dev.ragbus.RagbusOptions;
 import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -19,6 +20,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
@@ -46,10 +48,14 @@ class PythonEnvironmentTest {
     return PythonEnvironment.prepare(fake.settings(), progress::add, fake.surroundings());
   }
 
-  PythonEnvironment prepareGiven(Path environment) throws IOException {
+  PythonEnvironment prepareWith(String... extras) throws IOException {
+    return PythonEnvironment.prepare(fake.settings(extras), progress::add, fake.surroundings());
+  }
+
+  PythonEnvironment prepareGiven(Path environment, String... extras) throws IOException {
     var settings =
         new PythonEnvironment.Settings(
-            "python3", Optional.of(environment), folder.resolve("cache"), List.of());
+            "python3", Optional.of(environment), folder.resolve("cache"), List.of(extras));
     return PythonEnvironment.prepare(settings, progress::add, fake.surroundings());
   }
 
@@ -160,6 +166,135 @@ class PythonEnvironmentTest {
     Path home = prepare().folder().getParent().getParent();
     Files.writeString(home.resolve("ready.properties"), "folder=/x\n");
     assertThat(prepare().folder()).isEqualTo(home.resolve("2/venv"));
+  }
+
+  // Extras
+
+  /** What pip installed, lock by lock, and what it removed. */
+  private List<String> pipRuns() throws IOException {
+    return fake.log("-I -m pip").stream().map(line -> line.replaceAll(".*[ /]", "")).toList();
+  }
+
+  @Test
+  void anExtraIsAddedToWhatIsThere() throws IOException {
+    fake.python("python3", "3.12.4");
+    Path base = prepare().folder();
+    Path module = Files.writeString(base.resolve("lib/module.so"), "as it was");
+    FakePython.script(base.resolve("bin/tool"), "exec " + base + "/bin/python");
+    List<String> before = listAll(base);
+    Path with = prepareWith("more").folder();
+
+    assertThat(pipRuns()).containsExactly("runtime.lock", "jep.lock", "more.lock");
+    assertThat(progress).contains("Adding more to the Python environment");
+    assertThat(Files.isSameFile(module, with.resolve("lib/module.so"))).isTrue();
+    assertThat(with.resolve("bin/tool")).isExecutable().content().contains(with + "/bin/python");
+    assertThat(Files.isSameFile(base.resolve("bin/python"), with.resolve("bin/python"))).isFalse();
+    assertThat(listAll(base)).isEqualTo(before);
+
+    ResourceTree.delete(base);
+    assertThat(prepareWith("more").folder()).isEqualTo(with);
+    assertThat(prepareWith("more").jepLibrary()).exists();
+  }
+
+  @Test
+  void theEnvironmentWithTheMostExtrasIsTakenOver() throws IOException {
+    fake.python("python3", "3.12.4");
+    prepare();
+    prepareWith("more");
+    prepareWith("torch", "more");
+    assertThat(pipRuns()).containsExactly("runtime.lock", "jep.lock", "more.lock", "torch.lock");
+  }
+
+  @Test
+  void aBrokenEnvironmentIsNotTakenOver() throws IOException {
+    fake.python("python3", "3.12.4");
+    Files.delete(prepare().jepLibrary());
+    assertThat(prepareWith("more").jepLibrary()).exists();
+    assertThat(pipRuns())
+        .containsExactly("runtime.lock", "jep.lock", "runtime.lock", "jep.lock", "more.lock");
+  }
+
+  @Test
+  void aLargeExtraSaysSoBeforeItBegins() throws IOException {
+    fake.python("python3", "3.12.4");
+    prepareWith("torch");
+    assertThat(progress)
+        .anyMatch(line -> line.matches("The extra torch takes about \\d,\\d{3} MB, .*minutes"));
+  }
+
+  @Test
+  void aLargeExtraWantsRoom() throws IOException {
+    fake.python("python3", "3.12.4");
+    prepare();
+    var usual = fake.surroundings();
+    var full =
+        new Surroundings(
+            usual.variables(), usual.locks(), usual.javaHome(), usual.probeLimit(), at -> 3L << 30);
+    for (String[] extras : List.of(new String[] {"torch"}, new String[] {"cuda", "torch"})) {
+      assertThatThrownBy(
+              () -> PythonEnvironment.prepare(fake.settings(extras), progress::add, full))
+          .isInstanceOf(PythonEnvironmentException.class)
+          .message()
+          .startsWith("python.extras " + List.of(extras) + " needs about ")
+          .contains(" has 3,072 MB left")
+          .doesNotContain("\n");
+    }
+    assertThat(pipRuns()).containsExactly("runtime.lock", "jep.lock");
+    assertThat(PythonEnvironment.prepare(fake.settings("more"), progress::add, full).python())
+        .exists();
+  }
+
+  @Test
+  void onnxRuntimeWithCudaTakesThePlaceOfTheOther() throws IOException {
+    fake.python("python3", "3.12.4");
+    prepareWith("cuda");
+    assertThat(pipRuns()).containsExactly("runtime.lock", "jep.lock", "onnxruntime", "cuda.lock");
+    assertThat(fake.log("-I -m pip"))
+        .anyMatch(line -> line.endsWith("uninstall --yes onnxruntime"));
+  }
+
+  @Test
+  void aGivenEnvironmentMustHaveTheExtras() throws IOException {
+    fake.python("python3", "3.12.4");
+    Path given = prepare().folder();
+    prepareGiven(given);
+    assertThat(fake.log("import")).hasSize(2);
+    String python = Files.readString(given.resolve("bin/python"));
+    String failing = "case \"$*\" in *sentence_tr*) echo No module named torch; exit 1 ;; esac";
+    Files.writeString(
+        given.resolve("bin/python"), python.replace("\n: ;;", "\n" + failing + " ;;"));
+    assertThatThrownBy(() -> prepareGiven(given, "torch"))
+        .hasMessageContaining("huggingface_hub, sentence_transformers (No module named torch)")
+        .hasMessageEndingWith("install what runtime.lock, torch.lock of python/requirements pin");
+    assertThat(prepareGiven(given).folder()).isEqualTo(given);
+  }
+
+  @Test
+  void theExtrasOfTheOptionsAreThoseThatHaveLocks() throws IOException {
+    assertThat(RagbusOptions.Python.EXTRAS)
+        .allSatisfy(
+            name -> {
+              RequirementLocks.shipped().check(List.of(name));
+              assertThat(Extra.of(List.of(name))).hasSize(1);
+            });
+  }
+
+  @Test
+  void allShippedLocksAgree() throws IOException {
+    RequirementLocks locks = RequirementLocks.shipped();
+    Map<String, Set<String>> versions = new HashMap<>();
+    for (String name : List.of("runtime", "dev", "cuda", "quantize", "torch")) {
+      Files.readAllLines(locks.write(name, folder)).stream()
+          .filter(line -> line.matches("[A-Za-z0-9._-]+==.*"))
+          .map(line -> line.replaceAll("[ \\\\;].*", "").split("=="))
+          .collect(
+              Collectors.groupingBy(
+                  pin -> pin[0], Collectors.mapping(pin -> pin[1], Collectors.toSet())))
+          .forEach(
+              (pack, its) ->
+                  assertThat(versions.computeIfAbsent(pack, p -> its)).as(pack).isEqualTo(its));
+    }
+    assertThat(versions).containsKeys("openvino", "torch", "nncf", "onnxruntime-gpu");
   }
 
   // Two at once, and killed ones
@@ -306,7 +441,11 @@ class PythonEnvironmentTest {
     var usual = fake.surroundings();
     var impatient =
         new Surroundings(
-            usual.variables(), usual.locks(), usual.javaHome(), Duration.ofMillis(300));
+            usual.variables(),
+            usual.locks(),
+            usual.javaHome(),
+            Duration.ofMillis(300),
+            usual.freeBytes());
     assertThatThrownBy(() -> PythonEnvironment.prepare(fake.settings(), progress::add, impatient))
         .hasMessageContaining("python3 (gave no answer in 0.3 s)");
   }
@@ -420,7 +559,7 @@ class PythonEnvironmentTest {
             "python3", Optional.empty(), folder.resolve("cache"), List.of("torhc"));
     assertThatThrownBy(
             () -> PythonEnvironment.prepare(settings, progress::add, fake.surroundings()))
-        .hasMessage("There is no extra 'torhc'; the extras are [more]");
+        .hasMessage("There is no extra 'torhc'; the extras are [cuda, more, torch]");
   }
 
   @Test
@@ -514,7 +653,9 @@ class PythonEnvironmentTest {
     variables.put("PIP_INDEX_URL", "http://127.0.0.1:" + closedPort + "/simple");
     variables.put("PIP_CONFIG_FILE", "/dev/null");
     var usual = Surroundings.ofThisProcess();
-    var cut = new Surroundings(variables, usual.locks(), usual.javaHome(), usual.probeLimit());
+    var cut =
+        new Surroundings(
+            variables, usual.locks(), usual.javaHome(), usual.probeLimit(), usual.freeBytes());
     assertThatThrownBy(() -> PythonEnvironment.prepare(fake.settings(), progress::add, cut))
         .hasMessageStartingWith("pip cannot reach the package index")
         .hasCauseInstanceOf(PythonEnvironmentException.ToolOutput.class);
