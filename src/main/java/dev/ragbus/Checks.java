@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /** The checks that the request records share; each names the field in its failure. */
 final class Checks {
@@ -39,6 +40,19 @@ final class Checks {
       throw RagbusException.invalid(field + "[" + missing + "] must be a string, not null");
     }
     return Collections.unmodifiableList(copy);
+  }
+
+  static List<List<Integer>> ids(String field, List<List<Integer>> values) {
+    if (values == null) {
+      throw RagbusException.invalid(field + " is required");
+    }
+    for (int i = 0; i < values.size(); i++) {
+      if (values.get(i) == null || values.get(i).stream().anyMatch(Objects::isNull)) {
+        throw RagbusException.invalid(
+            field + "[" + i + "] must be a list of integers without null");
+      }
+    }
+    return values.stream().map(List::copyOf).toList();
   }
 
   static Map<String, String> strings(String field, Map<String, String> values) {

@@ -7,11 +7,11 @@ import java.util.function.Consumer;
 /**
  * Texts to be turned into vectors. Immutable; checked when made.
  *
- * <p>Only {@code texts} must be given; {@link #of(String...)} and the methods that return a changed
- * copy are the easy way. No component but those documented so is ever null.
+ * <p>Only {@code texts} or {@code tokens} must be given; {@link #of(String...)} and the methods
+ * that return a changed copy are the easy way. No component but those documented so is ever null.
  *
  * @param texts the texts, in the order the vectors come back in; may be empty, and {@code ""} is a
- *     text like any other
+ *     text like any other; empty with {@code tokens}
  * @param model the model's name; null for the deployment's default embedding model
  * @param normalize whether vectors are scaled to length 1; null for what the model was loaded with,
  *     which is yes unless its {@code normalize} option says no
@@ -19,9 +19,13 @@ import java.util.function.Consumer;
  * @param embeddingType the numbers of the vectors; default {@link EmbeddingType#FLOAT}
  * @param prompt put in front of every text; null for none
  * @param promptName the name of one of the model's own prompts; null for none
+ * @param inputType what the texts are for: the model's own prompt for it is put in front where it
+ *     has one; null for none, and without effect beside {@code prompt} or {@code promptName}
  * @param truncate whether a text longer than the model takes is cut (default) or refused with
  *     {@code TOO_LARGE}
  * @param truncationDirection which end is cut; default {@link TruncationDirection#RIGHT}
+ * @param tokens instead of texts: the model's own token ids, its special tokens among them, one
+ *     list a vector; no prompt is put in front of them. Null for texts
  */
 public record EmbedRequest(
     List<String> texts,
@@ -31,14 +35,27 @@ public record EmbedRequest(
     EmbeddingType embeddingType,
     String prompt,
     String promptName,
+    InputType inputType,
     Boolean truncate,
-    TruncationDirection truncationDirection) {
+    TruncationDirection truncationDirection,
+    List<List<Integer>> tokens) {
 
   /**
    * Checks every component and fills in defaults; throws {@link RagbusException} {@code INVALID}.
    */
   public EmbedRequest {
-    texts = Checks.texts("texts", texts);
+    if (tokens == null) {
+      texts = Checks.texts("texts", texts);
+    } else {
+      tokens = Checks.ids("tokens", tokens);
+      if (texts != null && !texts.isEmpty()) {
+        throw RagbusException.invalid("tokens and texts exclude each other");
+      }
+      if (prompt != null || promptName != null) {
+        throw RagbusException.invalid("tokens and prompts exclude each other");
+      }
+      texts = List.of();
+    }
     Checks.notBlankIfPresent("model", model);
     Checks.positiveIfPresent("dimensions", dimensions);
     embeddingType = Checks.orDefault(embeddingType, EmbeddingType.FLOAT);
@@ -56,7 +73,17 @@ public record EmbedRequest(
 
   /** A request for the default model with all defaults. */
   public static EmbedRequest of(List<String> texts) {
-    return new EmbedRequest(texts, null, null, null, null, null, null, null, null);
+    return new EmbedRequest(texts, null, null, null, null, null, null, null, null, null, null);
+  }
+
+  /** A request for the default model with all defaults, with its token ids instead of texts. */
+  public static EmbedRequest ofTokens(List<List<Integer>> tokens) {
+    return new EmbedRequest(null, null, null, null, null, null, null, null, null, null, tokens);
+  }
+
+  /** How many vectors are asked for. */
+  public int count() {
+    return tokens == null ? texts.size() : tokens.size();
   }
 
   /** The same for another model; null for the default one. */
@@ -97,6 +124,11 @@ public record EmbedRequest(
         });
   }
 
+  /** The same, with what the texts are for; null for nothing in particular. */
+  public EmbedRequest withInputType(InputType inputType) {
+    return with(draft -> draft.inputType = inputType);
+  }
+
   /** The same, with texts that are too long cut at one end, or refused. */
   public EmbedRequest withTruncation(boolean truncate, TruncationDirection direction) {
     return with(
@@ -121,8 +153,10 @@ public record EmbedRequest(
     private EmbeddingType embeddingType;
     private String prompt;
     private String promptName;
+    private InputType inputType;
     private Boolean truncate;
     private TruncationDirection truncationDirection;
+    private List<List<Integer>> tokens;
 
     Draft(EmbedRequest from) {
       texts = from.texts;
@@ -132,8 +166,10 @@ public record EmbedRequest(
       embeddingType = from.embeddingType;
       prompt = from.prompt;
       promptName = from.promptName;
+      inputType = from.inputType;
       truncate = from.truncate;
       truncationDirection = from.truncationDirection;
+      tokens = from.tokens;
     }
 
     EmbedRequest made() {
@@ -145,8 +181,10 @@ public record EmbedRequest(
           embeddingType,
           prompt,
           promptName,
+          inputType,
           truncate,
-          truncationDirection);
+          truncationDirection,
+          tokens);
     }
   }
 }

@@ -50,6 +50,22 @@ public record Embeddings(
     return Arrays.copyOfRange(values, index * width(), (index + 1) * width());
   }
 
+  /**
+   * The same vectors in other numbers; itself for the type it has.
+   *
+   * @throws IllegalStateException unless this is {@link EmbeddingType#FLOAT} or of that type
+   */
+  public Embeddings as(EmbeddingType other) {
+    if (other == type) {
+      return this;
+    }
+    if (type != EmbeddingType.FLOAT) {
+      throw new IllegalStateException(type + " vectors cannot be made " + other);
+    }
+    float[] made = Quantization.of(values, dimensions, other);
+    return new Embeddings(made, model, dimensions, count, other, usage);
+  }
+
   /** The dot product of two vectors: their cosine similarity when they are normalised. */
   public double dot(int first, int second) {
     Objects.checkIndex(first, count);

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.annotation.JsonInclude;
  * @param modelType what it does
  * @param cacheKey the key it is cached under
  * @param dimensions the dimensions of its vectors; null for a cross-encoder
+ * @param maxTokens the most tokens it reads of a text, special tokens included
  * @param engine what runs it
  * @param precision the numbers it computes in
  * @param state {@code loading} or {@code ready}
@@ -21,6 +22,7 @@ public record ModelInfo(
     ModelType modelType,
     String cacheKey,
     @JsonInclude(JsonInclude.Include.NON_NULL) Integer dimensions,
+    int maxTokens,
     String engine,
     String precision,
     String state,

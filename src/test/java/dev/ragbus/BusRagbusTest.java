@@ -116,7 +116,7 @@ class BusRagbusTest {
             Map.entry(
                 RAG.getModel(),
                 new ModelInfo(
-                    "m", ModelType.EMBEDDING, "embedding:m", 4, "e", "f32", "ready", 1, 2, 3)),
+                    "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "e", "f32", "ready", 1, 2, 3)),
             Map.entry(RAG.clearModels(), CLEARED),
             Map.entry(RAG.cleanup(), CLEANED),
             Map.entry(RAG.health(), new Health("UP", true, List.of())),

@@ -28,6 +28,9 @@ public final class FakeService extends VerticleBase {
   /** The ids that requests came with, in order. */
   public final List<String> ids = new ArrayList<>();
 
+  /** The requests to embed, in order. */
+  public final List<EmbedRequest> embedRequests = new ArrayList<>();
+
   private final Map<String, Message<?>> held = new HashMap<>();
   private Promise<String> holding = Promise.promise();
   private Promise<String> cancelled = Promise.promise();
@@ -37,7 +40,14 @@ public final class FakeService extends VerticleBase {
   public Future<?> start() {
     MessageCodecs.register(vertx);
     Addresses addresses = RagbusOptions.from(config()).bus().addresses();
-    this.<EmbedRequest>serve(addresses.embed(), r -> first(r.texts()), FakeService::embed);
+    this.<EmbedRequest>serve(addresses.embed(), r -> first(r.texts()), this::embedded);
+    this.<TokenizeRequest>serve(addresses.tokenize(), r -> first(r.texts()), FakeService::tokenize);
+    this.<DecodeRequest>serve(addresses.decode(), r -> "", FakeService::decode);
+    this.<ModelSpec>serve(addresses.loadModel(), ModelSpec::modelName, FakeService::load);
+    this.<ModelQuery>serve(addresses.clearModels(), r -> "", FakeService::clear);
+    this.<NoArguments>serve(
+        addresses.cleanup(), r -> "", r -> new Cleanup("cleaned", List.of("a"), 1, 2, 3));
+    this.<NoArguments>serve(addresses.stats(), r -> "", r -> stats());
     this.<RerankRequest>serve(addresses.rerank(), RerankRequest::query, FakeService::rerank);
     this.<NoArguments>serve(addresses.listModels(), r -> "", r -> models());
     this.<ModelQuery>serve(addresses.getModel(), r -> "", FakeService::model);
@@ -127,12 +137,23 @@ public final class FakeService extends VerticleBase {
     return model == null ? "fake" : model;
   }
 
+  private Object embedded(EmbedRequest request) {
+    embedRequests.add(request);
+    return embed(request);
+  }
+
+  private static int length(EmbedRequest request, int at) {
+    return request.tokens() == null
+        ? request.texts().get(at).length()
+        : request.tokens().get(at).size();
+  }
+
   private static Object embed(EmbedRequest request) {
     String model = known(request.model());
     int width = request.dimensions() == null ? 3 : request.dimensions();
-    float[] values = new float[width * request.texts().size()];
-    for (int i = 0; i < request.texts().size(); i++) {
-      int length = request.texts().get(i).length();
+    float[] values = new float[width * request.count()];
+    for (int i = 0; i < request.count(); i++) {
+      int length = length(request, i);
       float[] row = {length, length / 3f, -length};
       for (int j = 0; j < width; j++) {
         values[i * width + j] =
@@ -142,12 +163,12 @@ public final class FakeService extends VerticleBase {
     if (request.texts().contains("nan")) {
       values[0] = Float.NaN;
     }
-    int tokens = request.texts().stream().mapToInt(String::length).sum();
+    int tokens = IntStream.range(0, request.count()).map(i -> length(request, i)).sum();
     return new Embeddings(
         values,
         model,
         width,
-        request.texts().size(),
+        request.count(),
         request.embeddingType(),
         new Usage(tokens, List.of()));
   }
@@ -167,7 +188,45 @@ public final class FakeService extends VerticleBase {
   }
 
   private static ModelInfo info(String name, ModelType type) {
-    return new ModelInfo(name, type, type.cacheKey(name), 3, "fake", "f32", "ready", 1, 1, 1);
+    return new ModelInfo(name, type, type.cacheKey(name), 3, 256, "fake", "f32", "ready", 1, 1, 1);
+  }
+
+  private static Object tokenize(TokenizeRequest request) {
+    return new Tokens(
+        request.texts().stream()
+            .map(
+                text ->
+                    List.of(
+                        new Tokens.Token(101, "[CLS]", true, null, null),
+                        new Tokens.Token(text.length(), text, false, 0, text.length())))
+            .toList(),
+        known(request.model()));
+  }
+
+  private static Object decode(DecodeRequest request) {
+    return new DecodedTexts(
+        request.ids().stream().map(ids -> ids + " " + request.skipSpecialTokens()).toList(),
+        known(request.model()));
+  }
+
+  private static Object load(ModelSpec spec) {
+    String name = known(spec.modelName());
+    return new ModelLoad(
+        ModelLoad.Status.LOADED,
+        name,
+        spec.modelType(),
+        3,
+        spec.cacheKey(),
+        List.of(spec.cacheKey()));
+  }
+
+  private static Object clear(ModelQuery query) {
+    return new ModelsCleared(
+        "cleared", query.model() == null ? List.of("all") : List.of(query.model()), List.of());
+  }
+
+  private static Object stats() {
+    return new Stats(Map.of(), new Stats.Queue(0, 0, 0, 0, 0, 0, 0), List.of(), List.of(), 1);
   }
 
   private static Object models() {
@@ -180,7 +239,7 @@ public final class FakeService extends VerticleBase {
   }
 
   private static Object model(ModelQuery query) {
-    return info(known(query.model()), ModelType.EMBEDDING);
+    return info(known(query.model().replaceFirst("^embedding:", "")), ModelType.EMBEDDING);
   }
 
   private Object health() {

@@ -189,7 +189,7 @@ class JsonBodiesTest {
     reads(
         """
         {"texts": ["a"], "model": "m", "normalize": false, "dimensions": 8,
-         "embedding_type": "ubinary", "prompt": "p", "prompt_name": null, "truncate": false,
+         "embedding_type": "ubinary", "prompt": "p", "prompt_name": null, "input_type": "query", "truncate": false,
          "truncation_direction": "left"}
         """,
         new EmbedRequest(
@@ -200,8 +200,10 @@ class JsonBodiesTest {
             EmbeddingType.UBINARY,
             "p",
             null,
+            InputType.QUERY,
             false,
-            TruncationDirection.LEFT));
+            TruncationDirection.LEFT,
+            null));
     reads("{\"query\": \"q\", \"texts\": [\"a\"]}", RerankRequest.of("q", "a"));
     reads(
         """
@@ -277,11 +279,12 @@ class JsonBodiesTest {
          "dimensions": null, "cache_key": "cross-encoder:m", "cached_models": ["cross-encoder:m"]}
         """);
     ModelInfo embedding =
-        new ModelInfo("m", ModelType.EMBEDDING, "embedding:m", 4, "onnx", "f32", "ready", 1, 2, 3);
+        new ModelInfo(
+            "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "onnx", "f32", "ready", 1, 2, 3);
     String embeddingJson =
         """
         {"model_name": "m", "model_type": "embedding", "cache_key": "embedding:m",
-         "dimensions": 4, "engine": "onnx", "precision": "f32", "state": "ready",
+         "dimensions": 4, "max_tokens": 256, "engine": "onnx", "precision": "f32", "state": "ready",
          "memory_bytes": 1, "load_millis": 2, "last_used_millis_ago": 3}
         """;
     writes(embedding, embeddingJson);
@@ -290,7 +293,17 @@ class JsonBodiesTest {
         "{\"cached_models\": [" + embeddingJson + "], \"total_count\": 1}");
     ModelInfo reranker =
         new ModelInfo(
-            "m", ModelType.CROSS_ENCODER, "cross-encoder:m", null, "onnx", "f32", "ready", 1, 2, 3);
+            "m",
+            ModelType.CROSS_ENCODER,
+            "cross-encoder:m",
+            null,
+            256,
+            "onnx",
+            "f32",
+            "ready",
+            1,
+            2,
+            3);
     assertThat(JsonBodies.format(reranker).containsKey("dimensions")).isFalse();
     writes(
         new ModelsCleared("cleared", List.of("a"), List.of("b")),

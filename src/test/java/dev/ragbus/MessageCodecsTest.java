@@ -42,7 +42,7 @@ class MessageCodecsTest {
   }
 
   private static final ModelInfo INFO =
-      new ModelInfo("m", ModelType.EMBEDDING, "embedding:m", 4, "e", "f32", "ready", 1, 2, 3);
+      new ModelInfo("m", ModelType.EMBEDDING, "embedding:m", 4, 256, "e", "f32", "ready", 1, 2, 3);
 
   static Stream<Record> records() {
     String odd = "ü\u0000\uFFFE😀\"\\";
@@ -55,8 +55,10 @@ class MessageCodecsTest {
             EmbeddingType.INT8,
             "p",
             null,
+            InputType.QUERY,
             false,
-            TruncationDirection.LEFT),
+            TruncationDirection.LEFT,
+            null),
         EmbedRequest.of(),
         EmbedRequest.of("a").withPromptName("n"),
         new RerankRequest(

@@ -58,6 +58,7 @@ class RecordsTest {
                 .withDimensions(2)
                 .withEmbeddingType(EmbeddingType.INT8)
                 .withPrompt("p")
+                .withInputType(InputType.QUERY)
                 .withTruncation(false, TruncationDirection.LEFT))
         .isEqualTo(
             new EmbedRequest(
@@ -68,8 +69,10 @@ class RecordsTest {
                 EmbeddingType.INT8,
                 "p",
                 null,
+                InputType.QUERY,
                 false,
-                TruncationDirection.LEFT));
+                TruncationDirection.LEFT,
+                null));
     assertThat(embed.withPrompt("p").withPromptName("n").prompt()).isNull();
     assertThat(embed).isEqualTo(EmbedRequest.of("a").withPromptName("old"));
     assertThat(

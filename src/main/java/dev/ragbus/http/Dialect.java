@@ -10,9 +10,11 @@ interface Dialect {
   /** The operations it answers. */
   List<Operation<?>> operations();
 
+  /** The status of a failed request. */
+  default int status(HttpFailure failure) {
+    return failure.status();
+  }
+
   /** The body of a failed request. */
   Reply.Content error(HttpFailure failure);
-
-  /** Its word for the facade's {@code texts}, so that a failure names the field that was sent. */
-  String textsField();
 }

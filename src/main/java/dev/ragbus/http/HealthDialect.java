@@ -3,13 +3,13 @@ package dev.ragbus.http;
 import dev.ragbus.Health;
 import dev.ragbus.NoArguments;
 import io.vertx.core.Future;
-import io.vertx.core.http.HttpMethod;
 import java.time.Duration;
 import java.util.List;
 
 /**
  * {@code /health/live}, which tells that HTTP answers and asks nobody, and {@code /health/ready},
- * which asks the service: 200 when it can serve, else 503, both with the contract's health as body.
+ * which asks the service: 200 when it can serve, else 503. Both answer without a key; what the
+ * checks found is for those who have one.
  */
 final class HealthDialect implements Dialect {
   private static final Duration PATIENCE = Duration.ofSeconds(2);
@@ -20,27 +20,36 @@ final class HealthDialect implements Dialect {
     this.errors = errors;
   }
 
-  private record Live(String status) {}
+  private record Status(String status) {}
 
   @Override
   public List<Operation<?>> operations() {
     return List.of(
-        new Operation<>(
-            HttpMethod.GET,
-            "/health/live",
-            null,
-            NoArguments.class,
-            call -> Future.succeededFuture(Reply.of(200, new Live("UP")))),
-        new Operation<>(
-            HttpMethod.GET, "/health/ready", null, NoArguments.class, HealthDialect::ready));
+        Operation.get(
+                "/health/live", call -> Future.succeededFuture(Reply.of(200, new Status("UP"))))
+            .allowedTo(Access.OPEN),
+        Operation.get("/health/ready", HealthDialect::ready).allowedTo(Access.OPEN));
   }
 
   private static Future<Reply> ready(Operation.Call<NoArguments> call) {
-    return call.ragbus()
-        .withTimeout(PATIENCE)
-        .health()
-        .otherwise(HealthDialect::down)
-        .map(health -> Reply.of(health.up() && health.initialized() ? 200 : 503, health));
+    return health(call)
+        .map(
+            health -> {
+              boolean ready = ready(health);
+              return Reply.of(
+                  ready ? 200 : 503,
+                  call.caller().covers(Access.USE) ? health : new Status(ready ? "UP" : "DOWN"));
+            });
+  }
+
+  /** Whether the service can serve. */
+  static boolean ready(Health health) {
+    return health.up() && health.initialized();
+  }
+
+  /** What the service says of itself; it never fails. */
+  static Future<Health> health(Operation.Call<NoArguments> call) {
+    return call.ragbus().withTimeout(PATIENCE).health().otherwise(HealthDialect::down);
   }
 
   private static Health down(Throwable failure) {
@@ -51,10 +60,5 @@ final class HealthDialect implements Dialect {
   @Override
   public Reply.Content error(HttpFailure failure) {
     return errors.error(failure);
-  }
-
-  @Override
-  public String textsField() {
-    return errors.textsField();
   }
 }

@@ -70,17 +70,15 @@ public final class HttpVerticle extends VerticleBase {
   private static final int ID_PREFIX_CHARS = 27;
 
   private static final Pattern BROKEN_ESCAPE = Pattern.compile("%(?![0-9a-fA-F]{2})");
-  private static final Pattern TEXTS = Pattern.compile("^texts\\b");
+  private static final Pattern TEXTS = Pattern.compile("^(texts|tokens)\\b");
   private static final CharSequence REQUEST_ID = HttpHeaders.createOptimized("X-Request-Id");
   private static final List<String> TIMEOUT_HEADERS =
       List.of("X-Timeout-Ms", Addresses.TIMEOUT_HEADER);
   private static final String DIALECT = HttpVerticle.class.getName() + ".dialect";
 
   private final Dialect openAi = new OpenAiDialect();
-  private final List<Dialect> dialects =
-      List.of(openAi, new JinaDialect(openAi), new CohereDialect(), new HealthDialect(openAi));
-
   private RagbusOptions options;
+  private List<Dialect> dialects;
   private Ragbus ragbus;
   private HttpServer server;
 
@@ -102,6 +100,14 @@ public final class HttpVerticle extends VerticleBase {
                   + " are no keys, not "
                   + host));
     }
+    dialects =
+        List.of(
+            openAi,
+            new JinaDialect(openAi),
+            new CohereDialect(),
+            new TeiDialect(options),
+            new AdminDialect(openAi),
+            new HealthDialect(openAi));
     ragbus = Ragbus.create(vertx, options.bus().addressPrefix());
     server =
         vertx
@@ -233,7 +239,7 @@ public final class HttpVerticle extends VerticleBase {
               }
             });
     body(ctx, operation.bodyType())
-        .map(body -> new Operation.Call<>(caller, id, ctx.pathParam("*"), body))
+        .map(body -> new Operation.Call<>(caller, id, ctx.pathParam("*"), Access.ADMIN, body))
         .compose(call -> ask(ctx, operation, call))
         .compose(reply -> bytes(reply).onSuccess(bytes -> send(ctx, reply.status(), bytes)))
         .onFailure(ctx::fail);
@@ -244,19 +250,22 @@ public final class HttpVerticle extends VerticleBase {
     if (ctx.response().closed()) {
       return Future.failedFuture(RagbusException.of(Kind.CANCELLED, "the client has gone"));
     }
-    return operation.answer().to(call).recover(failure -> named(ctx, failure));
+    return Future.succeededFuture(call)
+        .compose(operation.answer()::to)
+        .recover(failure -> named(operation, failure));
   }
 
-  /** The facade's failure, beginning with the dialect's word where it begins with the facade's. */
-  private static Future<Reply> named(RoutingContext ctx, Throwable failure) {
+  /**
+   * The facade's failure, beginning with the operation's word where it begins with the facade's.
+   */
+  private static Future<Reply> named(Operation<?> operation, Throwable failure) {
     if (!(failure instanceof RagbusException typed) || !TEXTS.matcher(typed.detail()).find()) {
       return Future.failedFuture(failure);
     }
-    String field = ctx.<Dialect>get(DIALECT).textsField();
     return Future.failedFuture(
         RagbusException.of(
             typed.kind(),
-            TEXTS.matcher(typed.detail()).replaceFirst(field),
+            TEXTS.matcher(typed.detail()).replaceFirst(operation.textsField()),
             typed.retryable(),
             typed.retryAfterMillis(),
             typed.pythonType()));
@@ -314,10 +323,10 @@ public final class HttpVerticle extends VerticleBase {
   private static void send(RoutingContext ctx, int status, Buffer body) {
     HttpServerResponse response = ctx.response();
     if (!response.closed()) {
-      response
-          .setStatusCode(status)
-          .putHeader(HttpHeaders.CONTENT_TYPE, "application/json")
-          .end(body);
+      if (body.length() > 0) {
+        response.putHeader(HttpHeaders.CONTENT_TYPE, "application/json");
+      }
+      response.setStatusCode(status).end(body);
     }
   }
 
@@ -349,7 +358,7 @@ public final class HttpVerticle extends VerticleBase {
     if (failure.retryAfterSeconds() > 0) {
       response.putHeader(HttpHeaders.RETRY_AFTER, Long.toString(failure.retryAfterSeconds()));
     }
-    send(ctx, failure.status(), Reply.bytes(dialect.error(failure)));
+    send(ctx, dialect.status(failure), Reply.bytes(dialect.error(failure)));
   }
 
   private static HttpFailure failure(RoutingContext ctx) {

@@ -7,12 +7,11 @@ import dev.ragbus.Ranking;
 import dev.ragbus.RerankRequest;
 import dev.ragbus.TruncationDirection;
 import io.vertx.core.Future;
-import io.vertx.core.http.HttpMethod;
 import java.io.IOException;
 import java.util.List;
 
 /**
- * Jina's {@code /v1/rerank}, also at {@code /rerank}, with OpenAI's error bodies.
+ * Jina's {@code /v1/rerank}, with OpenAI's error bodies.
  *
  * <p>Beyond Jina's fields it takes those of {@link RerankRequest}, and {@code texts} for {@code
  * documents}. The model may be left out.
@@ -26,19 +25,16 @@ final class JinaDialect implements Dialect {
 
   @Override
   public List<Operation<?>> operations() {
-    return List.of(operation("/v1/rerank"), operation("/rerank"));
-  }
-
-  private static Operation<RerankBody> operation(String path) {
-    return new Operation<>(
-        HttpMethod.POST, path, "rerank_texts", RerankBody.class, JinaDialect::rerank);
+    return List.of(
+        Operation.post(
+            "/v1/rerank", "rerank_texts", RerankBody.class, "documents", JinaDialect::rerank));
   }
 
   private record RerankBody(
       String model,
       String query,
-      @JsonDeserialize(using = TextsReader.Documents.class) List<String> documents,
-      @JsonDeserialize(using = TextsReader.Documents.class) List<String> texts,
+      @JsonDeserialize(using = TextsReader.class) List<String> documents,
+      @JsonDeserialize(using = TextsReader.class) List<String> texts,
       Integer topN,
       Boolean returnDocuments,
       Boolean rawScores,
@@ -84,8 +80,8 @@ final class JinaDialect implements Dialect {
                     200, ranking.rankedResults().size(), json -> write(json, ranking, texts)));
   }
 
-  private static void write(JsonGenerator json, Ranking ranking, List<String> texts)
-      throws IOException {
+  /** Writes a ranking, with its documents unless they are null. */
+  static void write(JsonGenerator json, Ranking ranking, List<String> texts) throws IOException {
     json.writeStartObject();
     json.writeStringField("model", ranking.model());
     json.writeStringField("object", "list");
@@ -111,10 +107,5 @@ final class JinaDialect implements Dialect {
   @Override
   public Reply.Content error(HttpFailure failure) {
     return errors.error(failure);
-  }
-
-  @Override
-  public String textsField() {
-    return "documents";
   }
 }

@@ -1,46 +1,43 @@
 package dev.ragbus.http;
 
+import com.fasterxml.jackson.annotation.JsonFormat;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.databind.annotation.JsonDeserialize;
 import dev.ragbus.EmbedRequest;
-import dev.ragbus.EmbeddingType;
 import dev.ragbus.Embeddings;
+import dev.ragbus.InputType;
 import dev.ragbus.ModelInfo;
 import dev.ragbus.NoArguments;
 import dev.ragbus.RagbusException;
 import dev.ragbus.TruncationDirection;
 import io.vertx.core.Future;
-import io.vertx.core.http.HttpMethod;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.util.List;
 
 /**
- * OpenAI's {@code /v1/embeddings} and {@code /v1/models}.
+ * OpenAI's {@code /v1/embeddings}, also at {@code /embeddings}, and {@code /v1/models}.
  *
- * <p>Beyond OpenAI's fields it takes those of {@link EmbedRequest}. The model may be left out. In
- * base64 a vector is little-endian float32 whatever its {@code embedding_type}, since that is how
- * OpenAI's clients read it, and they ask for base64 unless told otherwise.
+ * <p>Beyond OpenAI's fields it takes Jina's and those of {@link EmbedRequest}. The model may be
+ * left out. In base64 a vector is little-endian float32 whatever its {@code embedding_type}, since
+ * that is how OpenAI's clients read it, and they ask for base64 unless told otherwise.
  */
 final class OpenAiDialect implements Dialect {
   @Override
   public List<Operation<?>> operations() {
     return List.of(
-        new Operation<>(
-            HttpMethod.POST,
-            "/v1/embeddings",
-            "embed_texts",
-            EmbeddingsBody.class,
-            OpenAiDialect::embed),
-        new Operation<>(
-            HttpMethod.GET, "/v1/models", null, NoArguments.class, OpenAiDialect::models),
-        new Operation<>(
-            HttpMethod.GET, "/v1/models/*", null, NoArguments.class, OpenAiDialect::model));
+        embeddings("/v1/embeddings"),
+        embeddings("/embeddings"),
+        Operation.get("/v1/models", OpenAiDialect::models),
+        Operation.get("/v1/models/*", OpenAiDialect::model));
+  }
+
+  private static Operation<EmbeddingsBody> embeddings(String path) {
+    return Operation.post(path, "embed_texts", EmbeddingsBody.class, "input", OpenAiDialect::embed);
   }
 
   private record EmbeddingsBody(
-      @JsonDeserialize(using = TextsReader.Input.class) List<String> input,
+      Inputs input,
       String model,
       EncodingFormat encodingFormat,
       Integer dimensions,
@@ -48,28 +45,59 @@ final class OpenAiDialect implements Dialect {
       Boolean normalize,
       String prompt,
       String promptName,
+      InputType inputType,
       Boolean truncate,
       TruncationDirection truncationDirection,
-      EmbeddingType embeddingType) {
+      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY)
+          List<OutputType> embeddingType,
+      Task task,
+      Boolean normalized,
+      Boolean lateChunking) {
 
     EmbedRequest request() {
-      if (input == null || input.isEmpty()) {
-        throw RagbusException.invalid("input is required and must not be empty");
-      }
-      int empty = input.indexOf("");
+      Inputs.required("input", input);
+      int empty = input.texts().indexOf("");
       if (empty >= 0) {
         throw RagbusException.invalid("input[" + empty + "] must not be empty");
       }
+      exclude("normalize", normalize, "normalized", normalized);
+      exclude("input_type", inputType, "task", task);
+      if (Boolean.TRUE.equals(lateChunking)) {
+        throw RagbusException.invalid("late_chunking must be false: texts are embedded one by one");
+      }
       return new EmbedRequest(
-          input,
+          input.texts(),
           model,
-          normalize,
+          normalize == null ? normalized : normalize,
           dimensions,
-          embeddingType,
+          numbers().numbers(),
           prompt,
           promptName,
+          task == null ? inputType : task.inputType,
           truncate,
-          truncationDirection);
+          truncationDirection,
+          input.tokens());
+    }
+
+    private static void exclude(String first, Object one, String second, Object other) {
+      if (one != null && other != null) {
+        throw RagbusException.invalid(first + " and " + second + " exclude each other");
+      }
+    }
+
+    private OutputType numbers() {
+      if (embeddingType == null) {
+        return OutputType.FLOAT;
+      }
+      if (embeddingType.size() != 1 || embeddingType.get(0) == null) {
+        throw RagbusException.invalid("embedding_type must be one type, or a list of one");
+      }
+      return embeddingType.get(0);
+    }
+
+    OutputType type() {
+      OutputType numbers = numbers();
+      return encodingFormat == EncodingFormat.BASE64 ? OutputType.BASE64 : numbers;
     }
   }
 
@@ -80,14 +108,34 @@ final class OpenAiDialect implements Dialect {
     BASE64
   }
 
-  private static Future<Reply> embed(Operation.Call<EmbeddingsBody> call) {
-    boolean base64 = call.body().encodingFormat == EncodingFormat.BASE64;
-    return call.ragbus()
-        .embed(call.body().request())
-        .map(made -> new Reply(200, made.values().length, json -> write(json, made, base64)));
+  /** Jina's tasks; a model has a prompt for the first two at most. */
+  private enum Task {
+    @JsonProperty("retrieval.query")
+    QUERY(InputType.QUERY),
+    @JsonProperty("retrieval.passage")
+    PASSAGE(InputType.DOCUMENT),
+    @JsonProperty("text-matching")
+    MATCHING(null),
+    @JsonProperty("classification")
+    CLASSIFICATION(null),
+    @JsonProperty("separation")
+    SEPARATION(null);
+
+    private final InputType inputType;
+
+    Task(InputType inputType) {
+      this.inputType = inputType;
+    }
   }
 
-  private static void write(JsonGenerator json, Embeddings embeddings, boolean base64)
+  private static Future<Reply> embed(Operation.Call<EmbeddingsBody> call) {
+    OutputType type = call.body().type();
+    return call.ragbus()
+        .embed(call.body().request())
+        .map(made -> new Reply(200, made.values().length, json -> write(json, made, type)));
+  }
+
+  private static void write(JsonGenerator json, Embeddings embeddings, OutputType type)
       throws IOException {
     json.writeStartObject();
     json.writeStringField("object", "list");
@@ -97,11 +145,7 @@ final class OpenAiDialect implements Dialect {
       json.writeStringField("object", "embedding");
       json.writeNumberField("index", row);
       json.writeFieldName("embedding");
-      if (base64) {
-        VectorJson.writeBase64(json, embeddings, row);
-      } else {
-        VectorJson.writeArray(json, embeddings, row);
-      }
+      type.write(json, embeddings, row);
       json.writeEndObject();
     }
     json.writeEndArray();
@@ -167,10 +211,5 @@ final class OpenAiDialect implements Dialect {
       case 429 -> "rate_limit_error";
       default -> status < 500 ? "invalid_request_error" : "server_error";
     };
-  }
-
-  @Override
-  public String textsField() {
-    return "input";
   }
 }

@@ -30,6 +30,11 @@ record Reply(int status, int numbers, Content content) {
     return new Reply(200, 0, content);
   }
 
+  /** 200 without a body. */
+  static Reply empty() {
+    return ok(json -> {});
+  }
+
   static Reply of(int status, Record body) {
     return new Reply(
         status,

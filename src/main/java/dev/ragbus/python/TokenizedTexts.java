@@ -35,6 +35,29 @@ public final class TokenizedTexts {
     }
   }
 
+  /**
+   * Rows of ids that are run as they are, cut where they are too long.
+   *
+   * @param ids one list a row
+   * @param maxTokens the most of a row
+   * @param left whether the beginning is cut rather than the end
+   */
+  public static TokenizedTexts of(List<List<Integer>> ids, int maxTokens, boolean left) {
+    IntStream.Builder data = IntStream.builder();
+    data.add(ids.size());
+    for (int row = 0; row < ids.size(); row++) {
+      int total = ids.get(row).size();
+      int length = Math.min(total, maxTokens);
+      data.add(row).add(length).add(length).add(total);
+    }
+    for (List<Integer> row : ids) {
+      int length = Math.min(row.size(), maxTokens);
+      int from = left ? row.size() - length : 0;
+      row.subList(from, from + length).forEach(data::add);
+    }
+    return new TokenizedTexts(data.build().toArray());
+  }
+
   private TokenizedTexts(TokenizedTexts whole, int firstRow, int rows) {
     this.data = whole.data;
     this.offsets = whole.offsets;
@@ -60,6 +83,11 @@ public final class TokenizedTexts {
   /** The index of the text that the row is of. */
   public int text(int row) {
     return header(row, 0) - firstText;
+  }
+
+  /** Tokens of all rows. */
+  public int tokens() {
+    return IntStream.range(0, rows).map(this::length).sum();
   }
 
   /** Tokens of the row. */

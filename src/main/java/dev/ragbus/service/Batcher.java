@@ -134,7 +134,7 @@ final class Batcher {
   /** Admits a job or refuses it at once; the future completes when all its rows have run. */
   Future<Usage> submit(Job job) {
     int texts = job.spec().texts().size();
-    long tokens = estimateTokens(job.spec());
+    long tokens = job.given() == null ? estimateTokens(job.spec()) : job.given().tokens();
     long millisLeft = (job.deadlineNanos() - nanoClock.getAsLong()) / 1_000_000;
     if (millisLeft <= 0) {
       return Future.failedFuture(timeout(job));
@@ -150,7 +150,9 @@ final class Batcher {
     jobsById.computeIfAbsent(job.requestId(), id -> new HashSet<>()).add(job);
     heldTexts += texts;
     heldTokens += tokens;
-    if (job.isSmall() && nothingWaits() && !idleLanes.isEmpty()) {
+    if (job.given() != null) {
+      tokenized(job, 0, texts, Future.succeededFuture(job.given()));
+    } else if (job.isSmall() && nothingWaits() && !idleLanes.isEmpty()) {
       runDirectly(job, idleLanes.nextSetBit(0));
     } else {
       untokenized.add(job);

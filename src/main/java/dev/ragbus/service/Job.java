@@ -76,6 +76,7 @@ final class Job {
   private static final int SMALL_CHARS = 2_000;
 
   private final Spec spec;
+  private final TokenizedTexts given;
   private final long deadlineNanos;
   private final String requestId;
   private final Promise<Usage> promise = Promise.promise();
@@ -91,6 +92,13 @@ final class Job {
   private volatile boolean over;
 
   Job(Spec spec, long deadlineNanos, String requestId) {
+    this(spec, null, deadlineNanos, requestId);
+  }
+
+  /** A job whose tokens are known: the spec's texts then only count. */
+  Job(Spec spec, TokenizedTexts given, long deadlineNanos, String requestId) {
+    this.given = given;
+    this.nextText = given == null ? 0 : spec.texts.size();
     this.spec = spec;
     this.deadlineNanos = deadlineNanos;
     this.requestId = requestId;
@@ -120,6 +128,11 @@ final class Job {
   /** Whether a row has begun to run. */
   boolean hasStarted() {
     return started;
+  }
+
+  /** The tokens that came with the job; null where its texts are to be tokenised. */
+  TokenizedTexts given() {
+    return given;
   }
 
   /** Whether texts are left that no call has tokenised yet. */
@@ -204,7 +217,11 @@ final class Job {
                 + " tokens too long for max_chunks_per_doc "
                 + spec.maxChunks;
     return RagbusException.of(
-        RagbusException.Kind.TOO_LARGE, spec.name(text) + size + " and truncate is false");
+        RagbusException.Kind.TOO_LARGE, name(text) + size + " and truncate is false");
+  }
+
+  private String name(int text) {
+    return given == null ? spec.name(text) : "tokens[" + text + "]";
   }
 
   /** Makes a row of this job. */

@@ -62,6 +62,7 @@ final class LoadedModel {
         type(),
         spec.cacheKey(),
         engineModel.dimensions(),
+        engineModel.maxTokens(),
         engineModel.engine(),
         engineModel.precision(),
         "ready",

@@ -6,6 +6,7 @@ import dev.ragbus.DecodedTexts;
 import dev.ragbus.EmbedRequest;
 import dev.ragbus.EmbeddingType;
 import dev.ragbus.Embeddings;
+import dev.ragbus.InputType;
 import dev.ragbus.JsonBodies;
 import dev.ragbus.ModelInfo;
 import dev.ragbus.ModelList;
@@ -25,11 +26,13 @@ import dev.ragbus.Tokens;
 import dev.ragbus.TruncationDirection;
 import dev.ragbus.Usage;
 import dev.ragbus.python.Engine;
+import dev.ragbus.python.TokenizedTexts;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -53,23 +56,49 @@ final class Operations {
     checkText("prompt", prompt);
     long prompts = (long) prompt * request.texts().size();
     checkSizes(request.texts(), "limits.max_texts", options.limits().maxTexts(), prompts);
-    return models.forEmbedding(request.model()).compose(model -> embed(request, call, model));
+    return models
+        .forEmbedding(request.model())
+        .compose(
+            model ->
+                request.tokens() == null
+                    ? embed(request, call, model)
+                    : checkIds(request, model).compose(known -> embed(request, call, model)));
+  }
+
+  /**
+   * Ids have gaps that only the tokenizer knows: it is asked for their text, which nobody reads.
+   */
+  private Future<DecodedTexts> checkIds(EmbedRequest request, LoadedModel model) {
+    checkIds("tokens", request.tokens());
+    int empty = request.tokens().indexOf(List.<Integer>of());
+    if (empty >= 0) {
+      throw RagbusException.invalid("tokens[" + empty + "] must not be empty");
+    }
+    return decode(request.tokens(), false, model)
+        .recover(
+            failure ->
+                Future.failedFuture(
+                    failure instanceof RagbusException typed && typed.kind() == Kind.INVALID
+                        ? RagbusException.invalid(typed.detail().replaceFirst("^ids", "tokens"))
+                        : failure));
   }
 
   private Future<Embeddings> embed(EmbedRequest request, Call call, LoadedModel model) {
     EmbeddingType type = request.embeddingType();
-    if (request.texts().isEmpty()) {
+    if (request.count() == 0) {
       return Future.succeededFuture(
           new Embeddings(new float[0], model.name(), 0, 0, type, Usage.NONE));
     }
     int dimensions = dimensions(request, model);
     int outputs = model.engineModel().outputs();
-    float[] values = new float[Math.multiplyExact(request.texts().size(), dimensions)];
+    float[] values = new float[Math.multiplyExact(request.count(), dimensions)];
     Job.Spec spec =
         new Job.Spec(
             model,
             null,
-            withPrompt(request, model.engineModel()),
+            request.tokens() == null
+                ? withPrompt(request, model.engineModel())
+                : Collections.nCopies(request.count(), ""),
             false,
             0,
             1,
@@ -79,16 +108,22 @@ final class Operations {
             normalize(request, model),
             (text, batch, offset) ->
                 System.arraycopy(batch, offset, values, text * dimensions, dimensions));
-    return run(spec, call)
+    TokenizedTexts given =
+        request.tokens() == null
+            ? null
+            : TokenizedTexts.of(
+                request.tokens(), model.engineModel().maxTokens(), spec.truncateLeft());
+    return run(spec, given, call)
         .map(
             usage ->
                 new Embeddings(
-                    Quantization.of(values, dimensions, type),
-                    model.name(),
-                    dimensions,
-                    request.texts().size(),
-                    type,
-                    usage));
+                        values,
+                        model.name(),
+                        dimensions,
+                        request.count(),
+                        EmbeddingType.FLOAT,
+                        usage)
+                    .as(type));
   }
 
   /** What the request says, else the option that the model was loaded with, else yes. */
@@ -118,7 +153,9 @@ final class Operations {
       return prefixed(request.prompt(), request.texts());
     }
     if (request.promptName() == null) {
-      return withDefaultPrompt(request.texts(), model);
+      return request.inputType() == null
+          ? withDefaultPrompt(request.texts(), model)
+          : withPromptFor(request.inputType(), request.texts(), model);
     }
     String prompt = model.prompts().get(request.promptName());
     if (prompt == null) {
@@ -130,6 +167,15 @@ final class Operations {
               + "'");
     }
     return prefixed(prompt, request.texts());
+  }
+
+  private static List<String> withPromptFor(
+      InputType type, List<String> texts, Engine.Model model) {
+    return type.promptNames().stream()
+        .filter(model.prompts()::containsKey)
+        .findFirst()
+        .map(name -> prefixed(model.prompts().get(name), texts))
+        .orElseGet(() -> withDefaultPrompt(texts, model));
   }
 
   private static List<String> withDefaultPrompt(List<String> texts, Engine.Model model) {
@@ -274,9 +320,13 @@ final class Operations {
   }
 
   private Future<Usage> run(Job.Spec spec, Call call) {
+    return run(spec, null, call);
+  }
+
+  private Future<Usage> run(Job.Spec spec, TokenizedTexts given, Call call) {
     models.acquire(spec.model());
     return batcher
-        .submit(new Job(spec, call.deadlineNanos(), call.requestId()))
+        .submit(new Job(spec, given, call.deadlineNanos(), call.requestId()))
         .onComplete(done -> models.release(spec.model()));
   }
 
@@ -337,24 +387,27 @@ final class Operations {
   }
 
   Future<DecodedTexts> decode(DecodeRequest request, Call call) {
-    checkLimit(
-        "the number of ids", request.ids().size(), "limits.max_texts", options.limits().maxTexts());
-    for (int i = 0; i < request.ids().size(); i++) {
-      checkText("ids", i, request.ids().get(i).size());
-    }
+    checkIds("ids", request.ids());
     return models
         .forEmbedding(request.model())
-        .compose(
-            model ->
-                control(
-                    model,
-                    Engine.Control.DECODE,
-                    new JsonObject()
-                        .put(
-                            "ids",
-                            new JsonArray(request.ids().stream().map(JsonArray::new).toList()))
-                        .put("skip_special_tokens", request.skipSpecialTokens()),
-                    DecodedTexts.class));
+        .compose(model -> decode(request.ids(), request.skipSpecialTokens(), model));
+  }
+
+  private void checkIds(String field, List<List<Integer>> ids) {
+    checkLimit(
+        "the number of " + field, ids.size(), "limits.max_texts", options.limits().maxTexts());
+    for (int i = 0; i < ids.size(); i++) {
+      checkText(field, i, ids.get(i).size());
+    }
+  }
+
+  private Future<DecodedTexts> decode(
+      List<List<Integer>> ids, boolean skipSpecialTokens, LoadedModel model) {
+    JsonObject body =
+        new JsonObject()
+            .put("ids", new JsonArray(ids.stream().map(JsonArray::new).toList()))
+            .put("skip_special_tokens", skipSpecialTokens);
+    return control(model, Engine.Control.DECODE, body, DecodedTexts.class);
   }
 
   private <T extends Record> Future<T> control(

@@ -5,6 +5,9 @@ import static dev.ragbus.http.Served.await;
 import static dev.ragbus.http.Served.failure;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ragbus.EmbedRequest;
+import dev.ragbus.InputType;
+import dev.ragbus.TruncationDirection;
 import dev.ragbus.http.Served.Answer;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
@@ -153,7 +156,7 @@ class HttpVerticleTest {
   // Reranking
 
   @ParameterizedTest
-  @ValueSource(strings = {"/v1/rerank", "/rerank"})
+  @ValueSource(strings = {"/v1/rerank", "/rerank"}) // the latter is TEI's, and takes this too
   void rankings_are_as_jina_writes_them(String path) {
     Answer answer =
         served.post(path, "{\"query\": \"q\", \"documents\": [\"abc\", {\"text\": \"d\"}]}");
@@ -196,6 +199,155 @@ class HttpVerticleTest {
                 + "\"is_experimental\":false},\"billed_units\":{\"search_units\":1},"
                 + "\"tokens\":{\"input_tokens\":7,\"output_tokens\":0},\"cached_tokens\":0,"
                 + "\"warnings\":[\"documents cut to fit the model: [1]\"]}}");
+  }
+
+  // Cohere's embeddings
+
+  @Test
+  void vectors_of_every_type_come_together_as_cohere_writes_them() {
+    Answer answer =
+        served.post(
+            "/v2/embed",
+            "{\"model\": \"m\", \"texts\": [\"abc\"], \"input_type\": \"search_query\","
+                + " \"embedding_types\": [\"float\", \"int8\", \"uint8\", \"binary\", \"ubinary\","
+                + " \"base64\", \"float\"], \"truncate\": \"START\", \"priority\": 0}");
+    assertThat(answer.status()).isEqualTo(200);
+    assertThat(answer.body().toString())
+        .isEqualTo(
+            "{\"id\":\""
+                + answer.headers().get("X-Request-Id")
+                + "\",\"embeddings\":{\"float\":[[3.0,1.0,-3.0]],\"int8\":[[127,42,-127]],"
+                + "\"uint8\":[[255,170,1]],\"binary\":[[64]],\"ubinary\":[[192]],"
+                + "\"base64\":[\"AABAQAAAgD8AAEDA\"]},\"texts\":[\"abc\"],\"meta\":{\"api_version\":"
+                + "{\"version\":\"2\",\"is_deprecated\":false,\"is_experimental\":false},"
+                + "\"billed_units\":{\"input_tokens\":3},\"warnings\":[]},"
+                + "\"response_type\":\"embeddings_by_type\"}");
+    assertThat(served.service.embedRequests)
+        .containsExactly(
+            EmbedRequest.of("abc")
+                .withModel("m")
+                .withInputType(InputType.QUERY)
+                .withTruncation(true, TruncationDirection.LEFT));
+  }
+
+  @Test
+  void cohere_inputs_are_texts_too() {
+    Answer answer =
+        served.post(
+            "/v2/embed",
+            "{\"inputs\": [{\"content\": [{\"type\": \"text\", \"text\": \"a\"},"
+                + " {\"type\": \"text\", \"text\": \"b\"}]}], \"truncate\": \"NONE\","
+                + " \"output_dimension\": 2, \"input_type\": \"clustering\"}");
+    assertThat(answer.json().getJsonArray("texts").getString(0)).isEqualTo("a\nb");
+    assertThat(served.service.embedRequests)
+        .containsExactly(
+            EmbedRequest.of("a\nb")
+                .withDimensions(2)
+                .withTruncation(false, TruncationDirection.RIGHT));
+  }
+
+  // Jina's fields
+
+  @Test
+  void jina_fields_are_understood() {
+    Answer answer =
+        served.post(
+            "/v1/embeddings",
+            "{\"input\": [{\"text\": \"abc\"}], \"task\": \"retrieval.passage\", \"normalized\": false,"
+                + " \"embedding_type\": [\"base64\"], \"late_chunking\": false, \"truncate\": false}");
+    assertThat(answer.json().getJsonArray("data").getJsonObject(0).getString("embedding"))
+        .isEqualTo("AABAQAAAgD8AAEDA");
+    assertThat(served.service.embedRequests)
+        .containsExactly(
+            EmbedRequest.of("abc")
+                .withInputType(InputType.DOCUMENT)
+                .withNormalize(false)
+                .withTruncation(false, TruncationDirection.RIGHT));
+  }
+
+  // Token ids
+
+  @ParameterizedTest
+  @ValueSource(strings = {"/v1/embeddings", "/embeddings", "/embed", "/"})
+  void integers_are_token_ids(String path) {
+    String field = path.contains("embeddings") ? "input" : "inputs";
+    for (String ids : List.of("[101, 5, 102]", "[[101, 5, 102]]", "[[101], [102]]")) {
+      assertThat(served.post(path, "{\"" + field + "\": " + ids + "}").status()).isEqualTo(200);
+    }
+    EmbedRequest one = EmbedRequest.ofTokens(List.of(List.of(101, 5, 102)));
+    EmbedRequest two = EmbedRequest.ofTokens(List.of(List.of(101), List.of(102)));
+    assertThat(served.service.embedRequests).containsExactly(one, one, two);
+  }
+
+  // TEI
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "/embed | {\"inputs\": \"abc\", \"truncation_direction\": \"Left\"} | [[3.0,1.0,-3.0]]",
+        "/ | {\"inputs\": [\"abc\"], \"parameters\": {\"a\": 1}} | [[3.0,1.0,-3.0]]",
+        "/embed | {\"inputs\": [\"\"], \"dimensions\": 1, \"truncate\": null} | [[0.0]]",
+        "/rerank | {\"query\": \"q\", \"texts\": [\"abc\", \"d\"]}"
+            + " | [{\"index\":1,\"score\":0.5},{\"index\":0,\"score\":0.25}]",
+        "/rerank | {\"query\": \"q\", \"texts\": [\"abc\"], \"return_text\": true}"
+            + " | [{\"index\":0,\"text\":\"abc\",\"score\":0.25}]",
+        "/similarity | {\"inputs\": {\"source_sentence\": \"a\", \"sentences\": [\"a\", \"ab\"]},"
+            + " \"parameters\": {\"truncate\": true}} | [2.1111112,4.2222223]",
+        "/tokenize | {\"inputs\": \"ab\"} | [[{\"id\":101,\"text\":\"[CLS]\",\"special\":true,"
+            + "\"start\":null,\"stop\":null},{\"id\":2,\"text\":\"ab\",\"special\":false,"
+            + "\"start\":0,\"stop\":2}]]",
+        "/decode | {\"ids\": [1, 2]} | [\"[1, 2] true\"]",
+        "/decode | {\"ids\": [[1], [2]], \"skip_special_tokens\": false}"
+            + " | [\"[1] false\",\"[2] false\"]",
+      })
+  void replies_are_as_tei_writes_them(String path, String body, String reply) {
+    Answer answer = served.post(path, body);
+    assertThat(answer.status()).isEqualTo(200);
+    assertThat(answer.body().toString()).isEqualTo(reply);
+  }
+
+  @Test
+  void info_is_of_the_default_model() {
+    JsonObject info = served.get("/info").json();
+    assertThat(info.getString("model_id")).isEqualTo("fake");
+    assertThat(info.getString("model_dtype")).isEqualTo("float32");
+    assertThat(info.getInteger("max_input_length")).isEqualTo(256);
+    assertThat(info.getInteger("max_client_batch_size")).isEqualTo(2_048);
+  }
+
+  @Test
+  void tei_health_is_empty_or_unhealthy() {
+    Answer up = served.get("/health");
+    assertThat(up.status()).isEqualTo(200);
+    assertThat(up.body().length()).isZero();
+    served.service.initialized(false);
+    Answer down = served.get("/health");
+    assertThat(down.status()).isEqualTo(503);
+    assertThat(down.body().toString())
+        .isEqualTo("{\"error\":\"unhealthy\",\"error_type\":\"Unhealthy\"}");
+  }
+
+  // Ours
+
+  @Test
+  void our_own_operations_are_those_of_the_bus() {
+    JsonObject models = served.get("/v1/ragbus/models").json();
+    assertThat(models.getInteger("total_count")).isEqualTo(3);
+    assertThat(served.get("/v1/ragbus/models/cross/fake").json().getString("model_name"))
+        .isEqualTo("cross/fake");
+    assertThat(served.get("/v1/ragbus/models/unknown").status()).isEqualTo(404);
+    assertThat(
+            served
+                .post("/v1/ragbus/models/load", "{\"model_name\": \"a\"}")
+                .json()
+                .getString("cache_key"))
+        .isEqualTo("embedding:a");
+    assertThat(served.post("/v1/ragbus/models/unload", "{}").json().getJsonArray("cleared_models"))
+        .containsExactly("all");
+    assertThat(served.post("/v1/ragbus/memory/cleanup", "{}").json().getInteger("collected"))
+        .isEqualTo(1);
+    assertThat(served.get("/v1/ragbus/stats").json().getInteger("resident_bytes")).isEqualTo(1);
   }
 
   // Health and metrics

@@ -9,6 +9,7 @@ import dev.ragbus.DecodedTexts;
 import dev.ragbus.EmbedRequest;
 import dev.ragbus.EmbeddingType;
 import dev.ragbus.Embeddings;
+import dev.ragbus.InputType;
 import dev.ragbus.JsonBodies;
 import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
@@ -36,6 +37,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -125,6 +127,36 @@ class OperationsTest {
 
   private RagbusException rerankFailure(RerankRequest request) {
     return failure(() -> operations.rerank(request, call()));
+  }
+
+  @Test
+  void tokenIdsAreRunAsTheyAre() {
+    Embeddings vectors = embed(EmbedRequest.ofTokens(List.of(List.of(7, 8), List.of(9))));
+    assertThat(vectors.count()).isEqualTo(2);
+    assertThat(vectors.usage()).isEqualTo(new Usage(3, List.of()));
+    assertThat(engine.tokenized).isEmpty();
+    assertThat(embed(EmbedRequest.ofTokens(List.of())).count()).isZero();
+  }
+
+  @Test
+  void tokenIdsThatAreTooManyAreCutOrRefused() {
+    List<Integer> many = IntStream.range(0, 65).boxed().toList();
+    EmbedRequest request = EmbedRequest.ofTokens(List.of(List.of(1), many));
+    assertThat(embed(request).usage()).isEqualTo(new Usage(65, List.of(1)));
+    RagbusException refused =
+        embedFailure(request.withTruncation(false, TruncationDirection.RIGHT));
+    assertThat(refused.kind()).isEqualTo(Kind.TOO_LARGE);
+    assertThat(refused.detail()).startsWith("tokens[1] has 65 tokens, the limit is 64");
+    RagbusException empty = embedFailure(EmbedRequest.ofTokens(List.of(List.of(1), List.of())));
+    assertThat(empty.getMessage()).isEqualTo("INVALID: tokens[1] must not be empty");
+  }
+
+  @Test
+  void textsForSomethingGetTheModelsOwnPromptForIt() {
+    EmbedRequest request = EmbedRequest.of("a").withModel("prompted");
+    embed(request.withInputType(InputType.QUERY));
+    embed(request.withInputType(InputType.DOCUMENT).withPromptName("none"));
+    assertThat(engine.tokenized).extracting(c -> c.texts().get(0)).containsExactly("Q: a", "a");
   }
 
   @Test

@@ -1,8 +1,7 @@
-package dev.ragbus.service;
+package dev.ragbus;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.ragbus.EmbeddingType;
 import org.junit.jupiter.api.Test;
 
 class QuantizationTest {

@@ -1,6 +1,4 @@
-package dev.ragbus.service;
-
-import dev.ragbus.EmbeddingType;
+package dev.ragbus;
 
 /** Vectors in other numbers than float32: pure functions. */
 final class Quantization {

@@ -1,0 +1,15 @@
+package dev.ragbus.http;
+
+/** What a caller may do, and what an operation takes; each includes those before it. */
+enum Access {
+  /** No key: liveness, and whether the service is ready. */
+  OPEN,
+  /** Everything that changes nothing for others. */
+  USE,
+  /** Loading and clearing models, registering functions, cleaning up. */
+  ADMIN;
+
+  boolean covers(Access needed) {
+    return compareTo(needed) >= 0;
+  }
+}

@@ -1,0 +1,69 @@
+package dev.ragbus.http;
+
+import dev.ragbus.ModelQuery;
+import dev.ragbus.ModelSpec;
+import dev.ragbus.NoArguments;
+import dev.ragbus.Ragbus;
+import io.vertx.core.Future;
+import java.util.List;
+import java.util.function.BiFunction;
+
+/**
+ * Ragbus's own operations under {@code /v1/ragbus}: the bodies and replies are those of the event
+ * bus, to the letter, and failures are written as OpenAI does. What changes something for others is
+ * for admins.
+ */
+final class AdminDialect implements Dialect {
+  private final Dialect errors;
+
+  AdminDialect(Dialect errors) {
+    this.errors = errors;
+  }
+
+  /** A body without fields: an operation that changes something is asked for by a JSON body. */
+  private record Empty() {}
+
+  @Override
+  public List<Operation<?>> operations() {
+    return List.of(
+        get("models", (ragbus, name) -> ragbus.listModels()),
+        get("models/*", Ragbus::model),
+        post("models/load", "load_model", ModelSpec.class, Ragbus::loadModel),
+        post(
+            "models/unload",
+            "clear_cache",
+            ModelQuery.class,
+            (ragbus, query) -> ragbus.clearModels(query.model())),
+        post("memory/cleanup", "clear_cache", Empty.class, (ragbus, none) -> ragbus.cleanup()),
+        get("stats", (ragbus, name) -> ragbus.stats()));
+  }
+
+  private static Operation<NoArguments> get(
+      String path, BiFunction<Ragbus, String, Future<? extends Record>> ask) {
+    return Operation.get(
+        "/v1/ragbus/" + path, call -> ask.apply(call.ragbus(), call.rest()).map(AdminDialect::ok));
+  }
+
+  private static <B extends Record> Operation<B> post(
+      String path,
+      String function,
+      Class<B> bodyType,
+      BiFunction<Ragbus, B, Future<? extends Record>> ask) {
+    return Operation.post(
+            "/v1/ragbus/" + path,
+            function,
+            bodyType,
+            "texts",
+            call -> ask.apply(call.ragbus(), call.body()).map(AdminDialect::ok))
+        .allowedTo(Access.ADMIN);
+  }
+
+  private static Reply ok(Record reply) {
+    return Reply.of(200, reply);
+  }
+
+  @Override
+  public Reply.Content error(HttpFailure failure) {
+    return errors.error(failure);
+  }
+}
