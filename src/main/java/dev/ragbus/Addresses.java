@@ -44,6 +44,11 @@ public record Addresses(String prefix) {
     return of("rerank");
   }
 
+  /** The same, as a stream of frames. */
+  public String rerankStream() {
+    return of("rerank.stream");
+  }
+
   /** Texts to tokens. */
   public String tokenize() {
     return of("tokenize");

@@ -78,6 +78,16 @@ final class BusRagbus implements Ragbus {
   }
 
   @Override
+  public Future<RerankStream> rerankStream(RerankRequest request) {
+    return stream(
+            addresses.rerankStream(),
+            request,
+            LONG_TIMEOUT,
+            json -> JsonBodies.parse(json, RerankFrame.class))
+        .map(frames -> new BusRerankStream(frames, request.query()));
+  }
+
+  @Override
   public Future<Tokens> tokenize(TokenizeRequest request) {
     return send(addresses.tokenize(), request);
   }

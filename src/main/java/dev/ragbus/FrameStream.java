@@ -38,9 +38,9 @@ final class FrameStream<F> implements ReadStream<F> {
   private volatile Handler<Void> endHandler;
   private volatile Handler<Throwable> exceptionHandler;
   private volatile boolean paused;
+  private volatile StreamControl accepted;
 
   // Of the context alone.
-  private String control;
   private long timer;
   private int handedOver;
   private boolean over;
@@ -76,18 +76,22 @@ final class FrameStream<F> implements ReadStream<F> {
    * @param millisLeft how long until the stream must have ended
    */
   FrameStream<F> accepted(StreamControl accepted, long millisLeft) {
+    this.accepted = accepted;
     context.runOnContext(
-        v -> {
-          control = accepted.control();
-          timer =
-              vertx.setTimer(
-                  millisLeft,
-                  id -> {
-                    tellCancel();
-                    fail(RagbusException.of(Kind.TIMEOUT, "the stream did not end in time"));
-                  });
-        });
+        v ->
+            timer =
+                vertx.setTimer(
+                    millisLeft,
+                    id -> {
+                      tellCancel();
+                      fail(RagbusException.of(Kind.TIMEOUT, "the stream did not end in time"));
+                    }));
     return this;
+  }
+
+  /** The request's id. */
+  String id() {
+    return accepted.id();
   }
 
   /** The request was refused. */
@@ -115,7 +119,7 @@ final class FrameStream<F> implements ReadStream<F> {
   }
 
   private void tellCancel() {
-    vertx.eventBus().send(control, new JsonObject().put("cancel", true));
+    vertx.eventBus().send(accepted.control(), new JsonObject().put("cancel", true));
   }
 
   private void receive(Message<JsonObject> message) {
@@ -140,7 +144,7 @@ final class FrameStream<F> implements ReadStream<F> {
       end(frame);
     } else {
       if (++handedOver % CREDIT_STEP == 0) {
-        vertx.eventBus().send(control, new JsonObject().put("credit", CREDIT_STEP));
+        vertx.eventBus().send(accepted.control(), new JsonObject().put("credit", CREDIT_STEP));
       }
       handOver(frame);
     }

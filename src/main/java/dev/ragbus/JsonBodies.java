@@ -56,7 +56,7 @@ public final class JsonBodies {
    *
    * @throws RagbusException {@code INVALID}, naming the field
    */
-  public static <T extends Record> T parse(JsonObject body, Class<T> type) {
+  public static <T> T parse(JsonObject body, Class<T> type) {
     try {
       return MAPPER.convertValue(body, type);
     } catch (IllegalArgumentException e) {

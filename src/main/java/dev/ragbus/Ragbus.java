@@ -14,9 +14,9 @@ import java.util.List;
  * ragbus.embed("How tall is Mont Blanc?").onSuccess(vectors -> use(vectors.row(0)));
  * }</pre>
  *
- * <p>Unless {@link #withTimeout} says otherwise, a request has 60 s for {@link #rerank} and {@link
- * #loadModel}, 10 s for {@link #clearModels}, {@link #clearMemory} and {@link #cleanup}, and 30 s
- * for everything else.
+ * <p>Unless {@link #withTimeout} says otherwise, a request has 60 s for {@link #rerank}, {@link
+ * #rerankStream} and {@link #loadModel}, 10 s for {@link #clearModels}, {@link #clearMemory} and
+ * {@link #cleanup}, and 30 s for everything else.
  *
  * <p>Every method returns at once; its future completes on the caller's own context and fails with
  * a {@link RagbusException} only. A client may be used from any thread and needs no closing.
@@ -63,6 +63,12 @@ public interface Ragbus {
   default Future<Ranking> rerank(String query, List<String> texts) {
     return rerank(RerankRequest.of(query, texts));
   }
+
+  /**
+   * Ranks texts and tells their scores as they become known. The future completes when the request
+   * is accepted.
+   */
+  Future<RerankStream> rerankStream(RerankRequest request);
 
   /** Texts to a model's tokens. */
   Future<Tokens> tokenize(TokenizeRequest request);

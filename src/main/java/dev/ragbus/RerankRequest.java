@@ -24,6 +24,8 @@ import java.util.function.Consumer;
  * @param truncate whether a text longer than the model takes is cut (default) or refused with
  *     {@code TOO_LARGE}
  * @param truncationDirection which end is cut; default {@link TruncationDirection#RIGHT}
+ * @param runningTop whether a stream tells the best so far after every part; default false; only
+ *     for {@link Ragbus#rerankStream}
  */
 public record RerankRequest(
     String query,
@@ -35,7 +37,8 @@ public record RerankRequest(
     Integer maxTokensPerDoc,
     Integer maxChunksPerDoc,
     Boolean truncate,
-    TruncationDirection truncationDirection) {
+    TruncationDirection truncationDirection,
+    Boolean runningTop) {
 
   /**
    * Checks every component and fills in defaults; throws {@link RagbusException} {@code INVALID}.
@@ -52,11 +55,12 @@ public record RerankRequest(
     maxChunksPerDoc = Checks.orDefault(maxChunksPerDoc, 1);
     truncate = Checks.orDefault(truncate, true);
     truncationDirection = Checks.orDefault(truncationDirection, TruncationDirection.RIGHT);
+    runningTop = Checks.orDefault(runningTop, false);
   }
 
   /** A request for the default reranker with all defaults. */
   public static RerankRequest of(String query, List<String> texts) {
-    return new RerankRequest(query, texts, null, null, null, null, null, null, null, null);
+    return new RerankRequest(query, texts, null, null, null, null, null, null, null, null, null);
   }
 
   /** A request for the default reranker with all defaults. */
@@ -104,6 +108,11 @@ public record RerankRequest(
         });
   }
 
+  /** The same, with or without the best so far after every part of a stream. */
+  public RerankRequest withRunningTop(boolean runningTop) {
+    return with(draft -> draft.runningTop = runningTop);
+  }
+
   private RerankRequest with(Consumer<Draft> change) {
     Draft draft = new Draft(this);
     change.accept(draft);
@@ -122,6 +131,7 @@ public record RerankRequest(
     private Integer maxChunksPerDoc;
     private Boolean truncate;
     private TruncationDirection truncationDirection;
+    private Boolean runningTop;
 
     Draft(RerankRequest from) {
       query = from.query;
@@ -134,6 +144,7 @@ public record RerankRequest(
       maxChunksPerDoc = from.maxChunksPerDoc;
       truncate = from.truncate;
       truncationDirection = from.truncationDirection;
+      runningTop = from.runningTop;
     }
 
     RerankRequest made() {
@@ -147,7 +158,8 @@ public record RerankRequest(
           maxTokensPerDoc,
           maxChunksPerDoc,
           truncate,
-          truncationDirection);
+          truncationDirection,
+          runningTop);
     }
   }
 }

@@ -212,7 +212,7 @@ class JsonBodiesTest {
          "truncation_direction": "right"}
         """,
         new RerankRequest(
-            "q", List.of("a"), "m", 2, false, true, 3, 4, false, TruncationDirection.RIGHT));
+            "q", List.of("a"), "m", 2, false, true, 3, 4, false, TruncationDirection.RIGHT, null));
     reads(
         "{\"texts\": [\"a\"], \"model\": \"m\", \"add_special_tokens\": false}",
         new TokenizeRequest(List.of("a"), "m", false));

@@ -62,7 +62,7 @@ class MessageCodecsTest {
         EmbedRequest.of(),
         EmbedRequest.of("a").withPromptName("n"),
         new RerankRequest(
-            odd, List.of("a"), "m", 2, false, true, 3, 4, false, TruncationDirection.LEFT),
+            odd, List.of("a"), "m", 2, false, true, 3, 4, false, TruncationDirection.LEFT, true),
         RerankRequest.of("", List.of()),
         new Ranking(
             List.of(new Ranking.Result(1, odd, 0.1f), new Ranking.Result(0, null, -3e-8f)),
@@ -70,6 +70,7 @@ class MessageCodecsTest {
             Ranking.Method.SIMILARITY,
             "q",
             new Usage(7, List.of(1))),
+        new StreamControl("id", "an address"),
         JsonBodiesTest.EVERY_MODEL_OPTION,
         ModelSpec.of("m", ModelType.EMBEDDING),
         new ModelLoad(

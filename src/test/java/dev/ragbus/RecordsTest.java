@@ -82,10 +82,21 @@ class RecordsTest {
                 .withReturnTexts(false)
                 .withRawScores(true)
                 .withLongTexts(3, 4)
-                .withTruncation(false, TruncationDirection.LEFT))
+                .withTruncation(false, TruncationDirection.LEFT)
+                .withRunningTop(true))
         .isEqualTo(
             new RerankRequest(
-                "q", List.of("a"), "m", 1, false, true, 3, 4, false, TruncationDirection.LEFT));
+                "q",
+                List.of("a"),
+                "m",
+                1,
+                false,
+                true,
+                3,
+                4,
+                false,
+                TruncationDirection.LEFT,
+                true));
     ModelSpec spec = ModelSpec.of("m", ModelType.CROSS_ENCODER);
     assertThat(spec.withForceReload(true).withPrecision("f32"))
         .isEqualTo(

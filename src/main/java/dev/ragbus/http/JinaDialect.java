@@ -65,7 +65,8 @@ final class JinaDialect implements Dialect {
           maxTokensPerDoc,
           maxChunksPerDoc,
           truncate,
-          truncationDirection);
+          truncationDirection,
+          false);
     }
   }
 

@@ -133,7 +133,8 @@ final class TeiDialect implements Dialect {
           null,
           null,
           truncate,
-          truncationDirection);
+          truncationDirection,
+          false);
     }
   }
 

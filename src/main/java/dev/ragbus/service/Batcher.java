@@ -47,6 +47,9 @@ final class Batcher {
    * stream of new jobs keeps a row from its turn. The row whose turn it is picks the batch;
    * BatchLimits fills it with the lengths nearest to it.
    *
+   * A paused job's rows are in no queue: they wait with the job, which the slow reader of a stream
+   * can so hold up without holding up anybody else.
+   *
    * Admission is by texts and tokens held; tokens are estimated until they are known. Both are given
    * back in `settle`, and every job ends in `settle`, by success, failure, deadline or cancellation.
    */
@@ -252,6 +255,39 @@ final class Batcher {
     }
   }
 
+  /** Ends a job that is not over yet. */
+  void end(Job job, RagbusException failure) {
+    settle(job, failure);
+  }
+
+  /** Keeps the waiting rows of a job from running; its time goes on. */
+  void pause(Job job) {
+    if (!jobs.containsKey(job) || job.isPaused()) {
+      return;
+    }
+    job.pause();
+    LoadedModel model = job.spec().model();
+    LengthQueue queue = queues.get(model);
+    if (queue != null) {
+      queue.remove(job);
+      removeIfEmpty(model);
+    }
+  }
+
+  /** Lets the rows of a paused job run, with no turn that has gone by in between. */
+  void resume(Job job) {
+    Held held = jobs.get(job);
+    if (held == null || !job.isPaused()) {
+      return;
+    }
+    long firstTurn = job.waiting().stream().mapToLong(Row::turn).min().orElse(held.nextTurn);
+    long missed = Math.max(0, virtualTime - firstTurn);
+    held.nextTurn += missed;
+    job.resume(missed);
+    job.waiting().forEach(this::enqueue);
+    pumpLanes();
+  }
+
   /** Completes when no job is left. */
   Future<Void> drained() {
     if (jobs.isEmpty()) {
@@ -407,8 +443,14 @@ final class Batcher {
 
   private Row enqueueRow(Job job, int text, TokenRow tokens) {
     Row row = makeRow(job, text, tokens);
-    queues.computeIfAbsent(job.spec().model(), model -> new LengthQueue()).add(row);
+    if (!job.isPaused()) {
+      enqueue(row);
+    }
     return row;
+  }
+
+  private void enqueue(Row row) {
+    queues.computeIfAbsent(row.job().spec().model(), model -> new LengthQueue()).add(row);
   }
 
   private void pumpLanes() {
@@ -421,9 +463,7 @@ final class Batcher {
       Row first = queue.first();
       virtualTime = Math.max(virtualTime, first.turn() + first.tokens().length());
       List<Row> batch = queue.take(limits(model));
-      if (queue.isEmpty()) {
-        queues.remove(model);
-      }
+      removeIfEmpty(model);
       batch.forEach(row -> row.job().started(row));
       idleLanes.clear(lane);
       run(lane, batch);
@@ -526,6 +566,7 @@ final class Batcher {
       job.finished(row, values, offset);
       completeIfDone(job);
     }
+    batch.forEach(row -> row.job().passed());
   }
 
   private static boolean finite(float[] values, int offset, int count) {
@@ -612,13 +653,21 @@ final class Batcher {
   }
 
   private void forgetRows(Job job) {
-    LengthQueue queue = queues.get(job.spec().model());
-    for (Row row : job.waiting()) {
-      queue.forget(row);
+    LoadedModel model = job.spec().model();
+    if (!job.isPaused()) {
+      LengthQueue queue = queues.get(model);
+      for (Row row : job.waiting()) {
+        queue.forget(row);
+      }
+      removeIfEmpty(model);
     }
     counters = counters.dropped(job.notRun());
+  }
+
+  private void removeIfEmpty(LoadedModel model) {
+    LengthQueue queue = queues.get(model);
     if (queue != null && queue.isEmpty()) {
-      queues.remove(job.spec().model());
+      queues.remove(model);
     }
   }
 }

@@ -152,7 +152,8 @@ final class BusEndpoint<Q extends Record, R extends Record> {
     return reply instanceof Embeddings embeddings ? embeddings.toJson() : JsonBodies.format(reply);
   }
 
-  private RagbusException typed(Throwable failure) {
+  /** A failure as ours; one that nobody expected is logged. */
+  static RagbusException typed(Throwable failure) {
     if (failure instanceof RagbusException typed) {
       return typed;
     }

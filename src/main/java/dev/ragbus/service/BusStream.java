@@ -51,11 +51,16 @@ final class BusStream implements WriteStream<JsonObject> {
   private boolean wasFull;
   private boolean ending;
   private boolean closed;
+  private Runnable onFull = () -> {};
   private Handler<Void> drainHandler;
   private Handler<Throwable> exceptionHandler;
 
-  BusStream(Vertx vertx, Call call, LongSupplier nanoClock, Consumer<BusStream> onClosed) {
-    String address = call.streamAddress();
+  /**
+   * Checks a stream address.
+   *
+   * @throws RagbusException {@code INVALID}
+   */
+  static void checkAddress(String address) {
     if (address == null || !ADDRESS.matcher(address).matches()) {
       throw RagbusException.invalid(
           "header "
@@ -63,10 +68,13 @@ final class BusStream implements WriteStream<JsonObject> {
               + " must be an address of the caller that matches "
               + ADDRESS);
     }
+  }
+
+  BusStream(Vertx vertx, Call call, LongSupplier nanoClock, Consumer<BusStream> onClosed) {
     this.vertx = vertx;
     this.id = call.requestId();
     this.onClosed = onClosed;
-    this.producer = vertx.eventBus().sender(address);
+    this.producer = vertx.eventBus().sender(call.streamAddress());
     this.control = vertx.eventBus().consumer("ragbus.control." + UUID.randomUUID());
     control.handler(this::control);
     long millisLeft = Math.max(0, (call.deadlineNanos() - nanoClock.getAsLong()) / 1_000_000);
@@ -105,7 +113,10 @@ final class BusStream implements WriteStream<JsonObject> {
     if (!closed) {
       waiting.add(frame);
       flush();
-      wasFull |= writeQueueFull();
+      if (!closed && !wasFull && writeQueueFull()) {
+        wasFull = true;
+        onFull.run();
+      }
     }
     return Future.succeededFuture();
   }
@@ -122,6 +133,11 @@ final class BusStream implements WriteStream<JsonObject> {
   void fail(RagbusException failure) {
     write(StreamError.of(id, failure).toJson());
     end();
+  }
+
+  /** Drops the stream: the request is refused after all. */
+  void discard() {
+    close();
   }
 
   /** Ends the stream at once, with the frame {@code error} if it can still be had. */
@@ -184,6 +200,12 @@ final class BusStream implements WriteStream<JsonObject> {
   @Override
   public BusStream setWriteQueueMaxSize(int maxSize) {
     maxWaiting = maxSize;
+    return this;
+  }
+
+  /** What to do when {@link #writeQueueFull} begins to hold. */
+  BusStream onFull(Runnable action) {
+    onFull = action;
     return this;
   }
 

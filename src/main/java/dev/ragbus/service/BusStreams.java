@@ -24,9 +24,7 @@ final class BusStreams {
 
   /**
    * Opens the stream that a request asked for; the request is then to be answered with {@link
-   * BusStream#control}.
-   *
-   * @throws RagbusException {@code INVALID} where the request has no fitting stream address
+   * BusStream#control}. Its address is checked before, by {@link BusStream#checkAddress}.
    */
   BusStream open(Call call) {
     BusStream stream = new BusStream(vertx, call, nanoClock, this::closed);

@@ -21,7 +21,7 @@ import java.util.Set;
  * loop.
  */
 final class Job {
-  /** Where the numbers of a row go. */
+  /** Where results go. */
   @FunctionalInterface
   interface Sink {
     /**
@@ -32,6 +32,9 @@ final class Job {
      * @param offset where this row's numbers start
      */
     void accept(int text, float[] values, int offset);
+
+    /** Told after a pass which texts have all their rows by it; each text once. */
+    default void finished(List<Integer> texts) {}
   }
 
   /**
@@ -82,11 +85,14 @@ final class Job {
   private final Promise<Usage> promise = Promise.promise();
   private final Set<Row> waiting = Collections.newSetFromMap(new IdentityHashMap<>());
   private final Set<Integer> truncated = new HashSet<>();
+  private final int[] openRowsOfText;
+  private List<Integer> finishedTexts = new ArrayList<>();
   private int nextText;
   private int untokenized;
   private int openRows;
   private int promptTokens;
   private boolean started;
+  private boolean paused;
 
   /** Also asked by the lane that a direct call runs on. */
   private volatile boolean over;
@@ -103,6 +109,7 @@ final class Job {
     this.deadlineNanos = deadlineNanos;
     this.requestId = requestId;
     this.untokenized = spec.texts.size();
+    this.openRowsOfText = new int[spec.texts.size()];
   }
 
   Spec spec() {
@@ -204,6 +211,7 @@ final class Job {
         truncated.add(text);
       }
       openRows++;
+      openRowsOfText[text]++;
       waiting.add(rows.make(this, text, tokens.row(i, spec.dimensions, spec.finish)));
     }
   }
@@ -254,6 +262,37 @@ final class Job {
   void finished(Row row, float[] values, int offset) {
     spec.sink.accept(row.text(), values, offset);
     openRows--;
+    openRowsOfText[row.text()]--;
+    if (openRowsOfText[row.text()] == 0) {
+      finishedTexts.add(row.text());
+    }
+  }
+
+  /** The rows of a pass have been taken: tells which texts are finished by that. */
+  void passed() {
+    if (!over && !finishedTexts.isEmpty()) {
+      List<Integer> finished = finishedTexts;
+      finishedTexts = new ArrayList<>();
+      spec.sink.finished(finished);
+    }
+  }
+
+  /** Whether its rows are kept from running. */
+  boolean isPaused() {
+    return paused;
+  }
+
+  /** Its rows wait until they are {@link #resume}d. */
+  void pause() {
+    paused = true;
+  }
+
+  /** Its waiting rows get their turn so much later. */
+  void resume(long turns) {
+    paused = false;
+    List<Row> later = waiting.stream().map(row -> row.later(turns)).toList();
+    waiting.clear();
+    waiting.addAll(later);
   }
 
   /** Tokens of the rows known so far. */
@@ -273,6 +312,7 @@ final class Job {
 
   /** Ends the job with its answer. */
   void succeed() {
+    passed();
     over = true;
     promise.complete(new Usage(promptTokens, truncated.stream().sorted().toList()));
   }

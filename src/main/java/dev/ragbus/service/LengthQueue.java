@@ -43,6 +43,21 @@ final class LengthQueue {
     }
   }
 
+  /** Takes out the rows of a job that is not over. */
+  void remove(Job job) {
+    for (int length = 0; length < waiting.length; length++) {
+      PriorityQueue<Row> queue = rows.get(length);
+      int before = queue.size();
+      queue.removeIf(row -> row.job() == job);
+      int removed = before - queue.size();
+      waiting[length] -= removed;
+      count -= removed;
+      if (waiting[length] == 0) {
+        queue.clear();
+      }
+    }
+  }
+
   boolean isEmpty() {
     return count == 0;
   }

@@ -13,7 +13,6 @@ import dev.ragbus.ModelList;
 import dev.ragbus.ModelLoad;
 import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
-import dev.ragbus.ModelType;
 import dev.ragbus.ModelsCleared;
 import dev.ragbus.NoArguments;
 import dev.ragbus.RagbusException;
@@ -21,6 +20,7 @@ import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Ranking;
 import dev.ragbus.RerankRequest;
+import dev.ragbus.StreamControl;
 import dev.ragbus.TokenizeRequest;
 import dev.ragbus.Tokens;
 import dev.ragbus.TruncationDirection;
@@ -31,11 +31,8 @@ import io.vertx.core.Future;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
-import java.util.Comparator;
 import java.util.List;
-import java.util.stream.IntStream;
 
 /** What the service does for each kind of request. Belongs to the service's event loop. */
 final class Operations {
@@ -43,12 +40,19 @@ final class Operations {
   private final Engine engine;
   private final ModelRegistry models;
   private final Batcher batcher;
+  private final BusStreams streams;
 
-  Operations(RagbusOptions options, Engine engine, ModelRegistry models, Batcher batcher) {
+  Operations(
+      RagbusOptions options,
+      Engine engine,
+      ModelRegistry models,
+      Batcher batcher,
+      BusStreams streams) {
     this.options = options;
     this.engine = engine;
     this.models = models;
     this.batcher = batcher;
+    this.streams = streams;
   }
 
   Future<Embeddings> embed(EmbedRequest request, Call call) {
@@ -178,7 +182,7 @@ final class Operations {
         .orElseGet(() -> withDefaultPrompt(texts, model));
   }
 
-  private static List<String> withDefaultPrompt(List<String> texts, Engine.Model model) {
+  static List<String> withDefaultPrompt(List<String> texts, Engine.Model model) {
     String name = model.defaultPromptName();
     return prefixed(name == null ? "" : model.prompts().getOrDefault(name, ""), texts);
   }
@@ -188,135 +192,57 @@ final class Operations {
   }
 
   Future<Ranking> rerank(RerankRequest request, Call call) {
-    int query = request.query().length();
-    checkText("query", query);
-    checkSizes(request.texts(), "limits.max_documents", options.limits().maxDocuments(), query);
+    if (request.runningTop()) {
+      throw RagbusException.invalid("running_top must be false: it is for streams");
+    }
+    checkSizes(request);
     return models
         .forRanking(request.model())
         .compose(
-            model ->
-                model.type() == ModelType.CROSS_ENCODER
-                    ? byCrossEncoder(request, call, model)
-                    : bySimilarity(request, call, model));
+            model -> {
+              Reranking reranking = new Reranking(request, model);
+              Future<Usage> done =
+                  reranking.total() == 0
+                      ? Future.succeededFuture(Usage.NONE)
+                      : run(reranking.spec(reranking::accept), call);
+              return done.map(reranking::ranking);
+            });
   }
 
-  private Future<Ranking> byCrossEncoder(RerankRequest request, Call call, LoadedModel model) {
-    if (model.engineModel().outputs() != 1) {
-      throw RagbusException.of(
-          Kind.TYPE_CONVERSION,
-          "model '"
-              + model.name()
-              + "' has "
-              + model.engineModel().outputs()
-              + " labels; ranking needs one with a single score");
-    }
-    if (request.texts().isEmpty()) {
-      return Future.succeededFuture(
-          ranking(request, model, Ranking.Method.CROSS_ENCODER, new float[0], Usage.NONE));
-    }
-    float[] scores = new float[request.texts().size()];
-    Arrays.fill(scores, Float.NEGATIVE_INFINITY);
-    Job.Spec spec =
-        new Job.Spec(
-            model,
-            request.query(),
-            request.texts(),
-            false,
-            request.maxTokensPerDoc() == null ? 0 : request.maxTokensPerDoc(),
-            request.maxChunksPerDoc(),
-            request.truncationDirection() == TruncationDirection.LEFT,
-            request.truncate(),
-            0,
-            !request.rawScores(),
-            (text, batch, offset) -> scores[text] = Math.max(scores[text], batch[offset]));
-    return run(spec, call)
-        .map(usage -> ranking(request, model, Ranking.Method.CROSS_ENCODER, scores, usage));
+  private void checkSizes(RerankRequest request) {
+    int query = request.query().length();
+    checkText("query", query);
+    checkSizes(request.texts(), "limits.max_documents", options.limits().maxDocuments(), query);
   }
 
-  private Future<Ranking> bySimilarity(RerankRequest request, Call call, LoadedModel model) {
-    if (request.maxChunksPerDoc() > 1) {
-      throw RagbusException.invalid(
-          "max_chunks_per_doc must be 1 for model '"
-              + model.name()
-              + "', which ranks by similarity");
-    }
-    if (request.texts().isEmpty()) {
-      return Future.succeededFuture(
-          ranking(request, model, Ranking.Method.SIMILARITY, new float[0], Usage.NONE));
-    }
-    int dimensions = model.engineModel().outputs();
-    List<String> texts = new ArrayList<>(request.texts().size() + 1);
-    texts.add(request.query());
-    texts.addAll(request.texts());
-    float[] vectors = new float[Math.multiplyExact(texts.size(), dimensions)];
-    Job.Spec spec =
-        new Job.Spec(
-            model,
-            null,
-            withDefaultPrompt(texts, model.engineModel()),
-            true,
-            request.maxTokensPerDoc() == null ? 0 : request.maxTokensPerDoc(),
-            1,
-            request.truncationDirection() == TruncationDirection.LEFT,
-            request.truncate(),
-            0,
-            true,
-            (text, batch, offset) ->
-                System.arraycopy(batch, offset, vectors, text * dimensions, dimensions));
-    return run(spec, call)
-        .map(
-            usage ->
-                ranking(
-                    request,
-                    model,
-                    Ranking.Method.SIMILARITY,
-                    similarities(vectors, dimensions),
-                    ofTextsAlone(usage)));
+  /** Accepts a ranking whose frames go to the caller's stream address. */
+  Future<StreamControl> rerankStream(RerankRequest request, Call call) {
+    checkSizes(request);
+    BusStream.checkAddress(call.streamAddress());
+    return models
+        .forRanking(request.model())
+        .compose(model -> stream(new Reranking(request, model), request.runningTop(), call));
   }
 
-  /** The cosines of the first vector with all others; all are of length 1. */
-  private static float[] similarities(float[] vectors, int dimensions) {
-    float[] scores = new float[vectors.length / dimensions - 1];
-    for (int text = 0; text < scores.length; text++) {
-      double dot = 0;
-      int offset = (text + 1) * dimensions;
-      for (int i = 0; i < dimensions; i++) {
-        dot += (double) vectors[i] * vectors[offset + i];
-      }
-      scores[text] = (float) dot;
+  private Future<StreamControl> stream(Reranking reranking, boolean runningTop, Call call) {
+    BusStream stream = streams.open(call);
+    RankingFrames frames = new RankingFrames(reranking, stream, call.requestId(), runningTop);
+    if (reranking.total() == 0) {
+      frames.start();
+      frames.end(Future.succeededFuture(Usage.NONE));
+      return stream.control();
     }
-    return scores;
-  }
-
-  /** The query was embedded as text 0; the request's own texts count from 0. */
-  private static Usage ofTextsAlone(Usage usage) {
-    List<Integer> truncated =
-        usage.truncated().stream().filter(index -> index > 0).map(index -> index - 1).toList();
-    return new Usage(usage.promptTokens(), truncated);
-  }
-
-  private static Ranking ranking(
-      RerankRequest request,
-      LoadedModel model,
-      Ranking.Method method,
-      float[] scores,
-      Usage usage) {
-    int count = request.topN() == null ? scores.length : Math.min(request.topN(), scores.length);
-    List<Ranking.Result> best =
-        IntStream.range(0, scores.length)
-            .boxed()
-            .sorted(
-                Comparator.<Integer>comparingDouble(index -> 0.0 - scores[index])
-                    .thenComparing(Comparator.naturalOrder()))
-            .limit(count)
-            .map(
-                index ->
-                    new Ranking.Result(
-                        index,
-                        request.returnTexts() ? request.texts().get(index) : null,
-                        scores[index]))
-            .toList();
-    return new Ranking(best, model.name(), method, request.query(), usage);
+    Job job = new Job(reranking.spec(frames), call.deadlineNanos(), call.requestId());
+    stream.onFull(() -> batcher.pause(job)).drainHandler(v -> batcher.resume(job));
+    stream.exceptionHandler(unwanted -> batcher.end(job, BusEndpoint.typed(unwanted)));
+    frames.start();
+    Future<Usage> done = run(job);
+    if (done.failed()) {
+      stream.discard();
+      return Future.failedFuture(done.cause());
+    }
+    done.onComplete(result -> frames.end(done));
+    return stream.control();
   }
 
   private Future<Usage> run(Job.Spec spec, Call call) {
@@ -324,10 +250,13 @@ final class Operations {
   }
 
   private Future<Usage> run(Job.Spec spec, TokenizedTexts given, Call call) {
-    models.acquire(spec.model());
-    return batcher
-        .submit(new Job(spec, given, call.deadlineNanos(), call.requestId()))
-        .onComplete(done -> models.release(spec.model()));
+    return run(new Job(spec, given, call.deadlineNanos(), call.requestId()));
+  }
+
+  private Future<Usage> run(Job job) {
+    LoadedModel model = job.spec().model();
+    models.acquire(model);
+    return batcher.submit(job).onComplete(done -> models.release(model));
   }
 
   private void checkSizes(List<String> texts, String countLimit, int maxCount, long otherChars) {

@@ -52,6 +52,7 @@ public final class RagbusVerticle extends VerticleBase {
   private JepEngine engine;
   private ModelRegistry models;
   private Batcher batcher;
+  private BusStreams streams;
   private Operations operations;
   private State state = State.STARTING;
   private Future<Void> drain;
@@ -83,6 +84,7 @@ public final class RagbusVerticle extends VerticleBase {
         .forEach(key -> LOG.log(System.Logger.Level.WARNING, "{0} is set but not acting yet", key));
     MessageCodecs.register(vertx);
     metrics = new ServiceMetrics(options.bus().addressPrefix());
+    streams = new BusStreams(vertx, System::nanoTime);
     serve();
     vertx.setPeriodic(1_000, timer -> observe());
     String id = "-" + deploymentID();
@@ -113,7 +115,7 @@ public final class RagbusVerticle extends VerticleBase {
   private Future<Void> startModels(PackagedModels packaged) {
     models = new ModelRegistry(engine, options, packaged, context, System::nanoTime);
     batcher = new Batcher(vertx, engine, options, System::nanoTime);
-    operations = new Operations(options, engine, models, batcher);
+    operations = new Operations(options, engine, models, batcher, streams);
     return models.start().compose(done -> warmUp());
   }
 
@@ -134,6 +136,12 @@ public final class RagbusVerticle extends VerticleBase {
     Duration other = options.python().defaultTimeout();
     serve(at.embed(), "embed", EmbedRequest.class, embedding, (q, c) -> ready().embed(q, c));
     serve(at.rerank(), "rerank", RerankRequest.class, ranking, (q, c) -> ready().rerank(q, c));
+    serve(
+        at.rerankStream(),
+        "rerank.stream",
+        RerankRequest.class,
+        ranking,
+        (q, c) -> ready().rerankStream(q, c));
     serve(
         at.tokenize(), "tokenize", TokenizeRequest.class, other, (q, c) -> ready().tokenize(q, c));
     serve(at.decode(), "decode", DecodeRequest.class, other, (q, c) -> ready().decode(q, c));
@@ -266,25 +274,28 @@ public final class RagbusVerticle extends VerticleBase {
       long millis = options.lanes().drainTimeout().toMillis();
       long timer = vertx.setTimer(millis, id -> giveUp(done));
       Future<Void> idle = batcher == null ? Future.succeededFuture() : batcher.drained();
-      idle.onComplete(
-          result -> {
-            vertx.cancelTimer(timer);
-            if (models != null) {
-              models.clear(null);
-            }
-            done.tryComplete();
-          });
+      idle.compose(v -> streams.closed())
+          .onComplete(
+              result -> {
+                vertx.cancelTimer(timer);
+                if (models != null) {
+                  models.clear(null);
+                }
+                done.tryComplete();
+              });
     }
     return drain;
   }
 
   private void giveUp(Promise<Void> done) {
-    batcher.failAll(
+    RagbusException failure =
         RagbusException.of(
             Kind.UNAVAILABLE,
             "the service was shut down before the work had ended, after "
                 + TimeUnit.MILLISECONDS.toSeconds(options.lanes().drainTimeout().toMillis())
-                + " s"));
+                + " s");
+    streams.failAll(failure);
+    batcher.failAll(failure);
     done.tryComplete();
   }
 

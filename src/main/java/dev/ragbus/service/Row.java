@@ -17,6 +17,11 @@ record Row(Job job, int text, TokenRow tokens, long turn, long number) {
   static final Comparator<Row> BY_TURN =
       Comparator.comparingLong(Row::turn).thenComparingLong(Row::number);
 
+  /** The same, so much later. */
+  Row later(long turns) {
+    return new Row(job, text, tokens, turn + turns, number);
+  }
+
   /** The tokens it takes in a batch where no row is longer. */
   int paddedLength() {
     return job.spec().model().engineModel().paddedLength(tokens.length());

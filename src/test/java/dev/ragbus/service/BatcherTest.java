@@ -102,6 +102,34 @@ class BatcherTest {
     }
   }
 
+  private final class Watched implements Job.Sink {
+    final List<List<Integer>> finished = new ArrayList<>();
+    final Map<Integer, Integer> rows = new TreeMap<>();
+    final Job job;
+    Usage usage;
+
+    Watched(LoadedModel model, String query, int maxChunks, List<String> texts) {
+      job =
+          new Job(
+              new Job.Spec(model, query, texts, false, 0, maxChunks, false, true, 0, true, this),
+              time.inMillis(10_000),
+              "watched");
+      batcher.submit(job).onSuccess(result -> usage = result);
+    }
+
+    @Override
+    public void accept(int text, float[] values, int offset) {
+      assertThat(usage).isNull();
+      rows.merge(text, 1, Integer::sum);
+    }
+
+    @Override
+    public void finished(List<Integer> texts) {
+      assertThat(usage).as("told before the answer").isNull();
+      finished.add(texts);
+    }
+  }
+
   private Submitted submit(String... texts) {
     return submit("id", 10_000, texts);
   }
@@ -707,6 +735,123 @@ class BatcherTest {
     assertThat(stats.dropped()).isZero();
   }
 
+  @Test
+  void tellsAfterEachPassWhichTextsAreFinished() {
+    Watched watched = new Watched(model, null, 1, List.of(same(70, TEN)));
+    engine.finish();
+    assertThat(watched.finished).hasSize(1);
+    assertThat(watched.finished.get(0)).hasSize(32).startsWith(0, 1, 2);
+    engine.finishAll();
+    assertThat(watched.usage).isNotNull();
+    assertThat(watched.finished.stream().flatMap(List::stream))
+        .containsExactlyInAnyOrderElementsOf(IntStream.range(0, 70).boxed().toList());
+  }
+
+  @Test
+  void aTextOfSeveralWindowsIsFinishedWithItsLast() {
+    LoadedModel reranker = loaded("r", true);
+    Watched watched = new Watched(reranker, "q", 9, List.of("x".repeat(63 * 9), "b", "c"));
+    int passes = 0;
+    while (!engine.running.isEmpty()) {
+      engine.finish();
+      passes++;
+      boolean told = watched.finished.stream().anyMatch(texts -> texts.contains(0));
+      assertThat(told).isEqualTo(watched.rows.getOrDefault(0, 0) == 9);
+    }
+    assertThat(passes).isGreaterThan(1);
+    assertThat(watched.usage).isNotNull();
+    assertThat(watched.finished.stream().flatMap(List::stream)).containsExactlyInAnyOrder(0, 1, 2);
+  }
+
+  @Test
+  void aPausedJobDoesNotRunAndHoldsUpNobody() {
+    submit("x");
+    Watched paused = new Watched(model, null, 1, List.of(same(100, TEN)));
+    engine.finish();
+    batcher.pause(paused.job);
+    batcher.pause(paused.job);
+    engine.finish();
+    assertThat(engine.running).isEmpty();
+    assertThat(paused.rows).hasSize(32);
+    Submitted other = submit("id", 10_000, same(40, "other"));
+    engine.finishAll();
+    assertThat(other.succeeded()).isTrue();
+    assertThat(paused.rows).hasSize(32);
+    assertThat(batcher.stats().items()).isEqualTo(100);
+    batcher.resume(paused.job);
+    batcher.resume(paused.job);
+    engine.finishAll();
+    assertThat(paused.rows).hasSize(100).allSatisfy((text, rows) -> assertThat(rows).isOne());
+    assertThat(paused.usage).isNotNull();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aResumedJobGetsNoTurnThatHasGoneBy() {
+    submit("x");
+    Watched paused = new Watched(model, null, 1, List.of(same(200, TEN)));
+    batcher.pause(paused.job);
+    submit("id", 1_000_000, same(3_000, TEN));
+    for (int i = 0; i < 50; i++) {
+      engine.finish();
+    }
+    batcher.resume(paused.job);
+    Submitted single = submit("id", 1_000_000, "other");
+    int passes = 0;
+    while (!single.succeeded()) {
+      engine.finish();
+      passes++;
+    }
+    assertThat(passes).as("nobody waits for what the paused job has missed").isLessThan(5);
+    engine.finishAll();
+    assertThat(paused.usage).isNotNull();
+  }
+
+  @Test
+  void aJobPausedWhileItIsTokenisedWaitsToo() {
+    submit("x");
+    engine.held.add(Held.TOKENIZE);
+    Watched paused = new Watched(model, null, 1, List.of(same(100, TEN)));
+    batcher.pause(paused.job);
+    engine.finishTokenizing();
+    engine.finishTokenizing();
+    engine.finish();
+    assertThat(engine.running).isEmpty();
+    batcher.resume(paused.job);
+    engine.finishAll();
+    assertThat(paused.usage).isNotNull();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aPausedJobsTimeGoesOn() {
+    submit("x");
+    Watched paused = new Watched(model, null, 1, List.of(same(100, TEN)));
+    engine.finish();
+    batcher.pause(paused.job);
+    time.advanceMillis(10_000);
+    assertThat(paused.job.isOver()).isTrue();
+    batcher.resume(paused.job);
+    engine.finishAll();
+    assertThat(paused.rows).isEmpty();
+    assertThat(engine.forwarded).hasSize(2);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void endingAJobStopsItsRemainingPasses() {
+    submit("x");
+    Watched ended = new Watched(model, null, 1, List.of(same(100, TEN)));
+    engine.finish();
+    batcher.end(ended.job, RagbusException.of(Kind.CANCELLED, "unwanted"));
+    batcher.end(ended.job, RagbusException.of(Kind.CANCELLED, "unwanted"));
+    engine.finishAll();
+    assertThat(engine.forwarded).hasSize(2);
+    assertThat(ended.job.future().cause()).hasMessage("CANCELLED: unwanted");
+    assertThat(ended.finished).isEmpty();
+    assertNothingIsHeld();
+  }
+
   /** Whatever happens in whatever order: one answer each, nothing kept, nothing run for nothing. */
   @RepeatedTest(10)
   void everyRequestIsAnsweredOnceWhateverHappens(RepetitionInfo repetition) {
@@ -716,6 +861,7 @@ class BatcherTest {
     List<LoadedModel> models = List.of(model, loaded("o", false), loaded("r", true));
     List<Submitted> all = new ArrayList<>();
     Map<String, Submitted> byMark = new java.util.HashMap<>();
+    List<Job> paused = new ArrayList<>();
     int seen = 0;
     for (int step = 0; step < 4_000; step++) {
       switch (random.nextInt(12)) {
@@ -731,12 +877,25 @@ class BatcherTest {
           }
         }
         case 9 -> oneFailure(random);
-        case 10 -> batcher.cancel("id" + random.nextInt(all.size() + 1));
+        case 10 -> {
+          batcher.cancel("id" + random.nextInt(all.size() + 1));
+          if (!all.isEmpty()) {
+            Job any = all.get(Math.max(0, all.size() - 1 - random.nextInt(5))).job;
+            batcher.pause(any);
+            paused.add(any);
+          }
+          if (paused.size() > 3) {
+            batcher.resume(paused.remove(0));
+          }
+        }
         default -> time.advanceMillis(random.nextInt(40));
       }
       seen = assertOnlyLiveRowsWereStarted(byMark, seen);
-      assertNoLaneIdlesWhileWorkWaits();
+      if (paused.stream().allMatch(Job::isOver)) {
+        assertNoLaneIdlesWhileWorkWaits();
+      }
     }
+    paused.forEach(batcher::resume);
     while (!engine.tokenizing.isEmpty() || !engine.running.isEmpty()) {
       if (!engine.tokenizing.isEmpty()) {
         engine.finishTokenizing();

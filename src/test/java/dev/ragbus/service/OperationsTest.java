@@ -87,7 +87,8 @@ class OperationsTest {
     PackagedModels none = PackagedModels.of(folder, ClassLoader.getPlatformClassLoader());
     models = new ModelRegistry(engine, options, none, ManualTime.context(), time::nanos);
     Batcher batcher = new Batcher(time.vertx(), engine, options, time::nanos);
-    operations = new Operations(options, engine, models, batcher);
+    operations =
+        new Operations(options, engine, models, batcher, new BusStreams(time.vertx(), time::nanos));
     assertThat(models.start().succeeded()).isTrue();
   }
 
