@@ -33,6 +33,8 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "HF_HUB_DISABLE_XET": "1",  # xet's servers are not behind HF_ENDPOINT, and its downloads cannot be stopped
     "TOKENIZERS_PARALLELISM": "false",
 }
 _PACKAGES = ("numpy", "openvino", "tokenizers", "jep")

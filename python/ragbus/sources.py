@@ -9,30 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragbus import downloads
 from ragbus.errors import RagbusError, message_of
-from ragbus.model import OPENVINO_FILES, WEIGHT_FILES, missing_from
+from ragbus.model import missing_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 DEFAULT_ORGANISATION = "sentence-transformers"
+DEFAULT_REVISION = "main"
 PROBE_SECONDS = 2.0
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 _TRUE = frozenset({"1", "on", "true", "yes"})
 _SOURCES = ("auto", "packaged", "local", "hub")
-
-# All that a model needs besides its weights. Nothing that holds code or pickles is ever fetched.
-_HUB_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "config.json",
-    "modules.json",
-    "config_sentence_transformers.json",
-    "sentence_bert_config.json",
-    "[0-9]_*/config.json",
-)
 
 
 class _PassedOverError(Exception):
@@ -48,6 +39,7 @@ class Wanted:
     allow_hub: bool = False
     models_dir: str | None = None
     packaged: Mapping[str, str] = field(default_factory=dict)
+    engine: str = "auto"
 
     @property
     def hub_name(self) -> str:
@@ -56,6 +48,14 @@ class Wanted:
         if not _HUB_NAME.fullmatch(name) or ".." in name:
             raise _PassedOverError(f"{self.name!r} is no name of a hub model")
         return name
+
+    @property
+    def hub_revision(self) -> str:
+        """The branch, tag or commit on the hub."""
+        revision = self.revision or DEFAULT_REVISION
+        if not _REVISION.fullmatch(revision) or ".." in revision:
+            raise _PassedOverError(f"{revision!r} is no revision")
+        return revision
 
 
 def locate(
@@ -67,15 +67,16 @@ def locate(
     packaged: Mapping[str, str] | None = None,
     source: str = "auto",
     path: str | None = None,
+    engine: str = "auto",
 ) -> dict[str, str]:
     """Return the first source that has the model, and its folder there.
 
-    An explicit `path` is taken or refused, nothing else is tried. Raises MODEL_NOT_FOUND with every source that was tried and
-    why it was passed over, INVALID for an unknown `source`.
+    An explicit `path` is taken or refused, nothing else is tried; `engine` decides which weights are fetched. Raises
+    MODEL_NOT_FOUND with every source that was tried and why it was passed over, INVALID for an unknown `source`, CANCELLED.
     """
     if source not in _SOURCES:
         raise RagbusError("INVALID", f"source {source!r} is not one of {', '.join(_SOURCES)}")
-    wanted = Wanted(name, revision, allow_hub, models_dir, packaged or {})
+    wanted = Wanted(name, revision, allow_hub, models_dir, packaged or {}, engine)
     steps = [("local", lambda _: _usable(_resolved(path)))] if path is not None else _STEPS[source]
     passed_over = []
     for step, find in steps:
@@ -129,44 +130,36 @@ def _hub_cache_folder() -> Path:
 
 
 def _hub_cache(wanted: Wanted) -> Path:
-    repository = _hub_cache_folder() / f"models--{wanted.hub_name.replace('/', '--')}"
-    revision = wanted.revision or "main"
-    if not _REVISION.fullmatch(revision) or ".." in revision:
-        raise _PassedOverError(f"{revision!r} is no revision")
+    cache, revision = _hub_cache_folder(), wanted.hub_revision
+    repository = cache / downloads.repository_folder(wanted.hub_name)
     if not repository.is_dir():
         raise _PassedOverError(f"no {repository}")
     reference = repository / "refs" / revision
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
     if not re.fullmatch(r"[\w.-]+", commit, re.ASCII) or ".." in commit or not (repository / "snapshots" / commit).is_dir():
         raise _PassedOverError(f"{repository} has no snapshot of {revision}")
+    if missing := downloads.missing_from_snapshot(cache, wanted.hub_name, commit, wanted.engine):
+        raise _PassedOverError(f"{repository} has only a part of {revision}: {', '.join(missing)} is missing")
     return _usable(repository / "snapshots" / commit)
 
 
 def _hub(wanted: Wanted) -> Path:
     if not wanted.allow_hub:
         raise _PassedOverError("not allowed for this request")
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+    if any(os.environ.get(switch, "").lower() in _TRUE for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
         raise _PassedOverError("offline")
     endpoint = (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
     probe(f"{endpoint}/api/models/{wanted.hub_name}")
     try:
-        return _usable(_download(endpoint, wanted.hub_name, wanted.revision))
-    except _PassedOverError:
-        raise
-    except Exception as error:
-        raise _PassedOverError(f"{endpoint}: {type(error).__name__}: {message_of(error)}") from error
+        fetched = downloads.fetch(endpoint, wanted.hub_name, wanted.hub_revision, _hub_cache_folder(), wanted.engine)
+    except downloads.NotFetchedError as reason:
+        raise _PassedOverError(f"{_shown(endpoint)}: {reason}") from reason
+    return _usable(fetched)
 
 
-def _download(endpoint: str, name: str, revision: str | None) -> Path:
-    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415 - heavy
-
-    files = HfApi(endpoint=endpoint).list_repo_files(name, revision=revision)
-    weights = next((file for file in WEIGHT_FILES if file in files), None)
-    if weights is None:
-        raise _PassedOverError(f"{name} has none of {', '.join(WEIGHT_FILES)} on {endpoint}")
-    beside = f"{weights.removesuffix('.xml')}.bin" if weights in OPENVINO_FILES else f"{weights}_data"
-    patterns = [*_HUB_FILES, weights, beside]
-    return Path(snapshot_download(name, revision=revision, endpoint=endpoint, allow_patterns=patterns, etag_timeout=5))
+def _shown(url: str) -> str:
+    """Leave out a password."""
+    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def probe(url: str) -> None:
@@ -183,9 +176,9 @@ def probe(url: str) -> None:
 
     threading.Thread(target=ask, name="ragbus-hub-probe", daemon=True).start()
     if not answered.wait(PROBE_SECONDS):
-        raise _PassedOverError(f"{url} did not answer within {PROBE_SECONDS:g} s")
+        raise _PassedOverError(f"{_shown(url)} did not answer within {PROBE_SECONDS:g} s")
     if outcome[0] is not None:
-        raise _PassedOverError(f"{url}: {outcome[0]}")
+        raise _PassedOverError(f"{_shown(url)}: {outcome[0]}")
 
 
 def _ask(url: str) -> str | None:

@@ -140,6 +140,23 @@ class Lane:
 
 
 @pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the hub's cache into an empty folder and the hub where nothing listens, without a token; return the cache."""
+    for name in os.environ:
+        if name.startswith(("HF_", "HUGGING")) or name.lower() in {
+            "xdg_cache_home",
+            "http_proxy",
+            "all_proxy",
+            "transformers_offline",
+        }:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    return tmp_path / "hf" / "hub"
+
+
+@pytest.fixture
 def lane() -> Lane:
     """Return this thread's lane, with fresh buffers."""
     return Lane()

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import CROSS_ENCODER, Failure, ask
 
-from ragbus import sources
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 NAME = "org/model"
 
@@ -27,15 +22,7 @@ def lay_out(folder: Path, weights: str = "onnx/model.onnx") -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put the hub's cache into an empty folder and the hub where nothing listens."""
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME", "http_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return tmp_path / "hf" / "hub"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def locate(name: str = NAME, **body: Any) -> Any:
@@ -171,87 +158,6 @@ def test_an_endpoint_that_is_no_web_address(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HF_ENDPOINT", "file:///etc")
     with pytest.raises(Failure, match="no http address"):
         locate(allow_hub=True)
-
-
-class Hub(BaseHTTPRequestHandler):
-    """A hub that answers every question with `status` and counts them."""
-
-    asked: list[str]
-
-    def do_HEAD(self) -> None:
-        self.asked.append(self.path)
-        self.send_response(404)
-        self.end_headers()
-
-    def log_message(self, *_args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    asked: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneHub", (Hub,), {"asked": asked}))
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_what_the_hub_has_is_downloaded(hub: list[str], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Any] = []
-
-    def download(*args: Any) -> Path:
-        seen.append(args)
-        return cached(cache)
-
-    monkeypatch.setattr(sources, "_download", download)
-    assert locate("org/model", revision="abc", allow_hub=True)["source"] == "hub"
-    assert hub == ["/api/models/org/model"]
-    assert [args[1:] for args in seen] == [("org/model", "abc")]
-
-
-def test_a_download_that_fails_is_a_reason(hub: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(*_args: Any) -> Path:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(sources, "_download", download)
-    with pytest.raises(Failure, match=r"hub: .*OSError: disk full"):
-        locate(allow_hub=True)
-    assert hub
-
-
-@pytest.mark.parametrize(
-    ("files", "weights"),
-    [
-        (["onnx/model.onnx", "pytorch_model.bin"], ["onnx/model.onnx", "onnx/model.onnx_data"]),
-        (["openvino/openvino_model.xml", "onnx/model.onnx"], ["openvino/openvino_model.xml", "openvino/openvino_model.bin"]),
-        (["pytorch_model.bin", "model.safetensors"], None),
-    ],
-)
-def test_only_the_files_needed_are_fetched(files: list[str], weights: list[str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    asked: dict[str, Any] = {}
-
-    def snapshot_download(name: str, **options: Any) -> str:
-        asked.update(options, name=name)
-        return "folder"
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_args, **_options: files)
-    if weights is None:
-        with pytest.raises(sources._PassedOverError, match="has none of"):
-            sources._download("http://hub", NAME, None)
-    else:
-        assert sources._download("http://hub", NAME, "abc") == Path("folder")
-        assert asked["allow_patterns"][-2:] == weights
-        assert (asked["name"], asked["revision"], asked["endpoint"]) == (NAME, "abc", "http://hub")
-        assert not any(
-            pattern.endswith((".py", ".pkl", ".safetensors")) or "*.bin" in pattern for pattern in asked["allow_patterns"]
-        )
 
 
 def test_what_a_model_is_comes_with_where_it_is() -> None:
