@@ -1,0 +1,66 @@
+"""Everything that Ragbus does with a model, in a process that notes every address it asks for or connects to.
+
+`python trapped.py FOLDER HUB` loads the model of FOLDER with a cache to convert it into, fetches one from the hub at HUB
+(an address on this machine) and prints what the traps saw as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from typing import Any
+
+seen: list[list[str]] = []
+_TRAPPED = {
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.sendto",
+    "subprocess.Popen",
+    "os.system",
+    "os.posix_spawn",
+    "os.fork",
+}
+
+
+def trap(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in _TRAPPED:
+        seen.append([event, str(arguments[1] if event in {"socket.connect", "socket.sendto"} else arguments[:1])])
+
+
+def work(folder: str, hub: str) -> None:
+    import numpy as np
+
+    from ragbus import bridge
+
+    def ask(op: str, **body: Any) -> Any:
+        ok, reply = bridge.call(op, json.dumps(body).encode())
+        if not ok:
+            raise RuntimeError(reply.decode())
+        return json.loads(reply)
+
+    os.environ["HF_ENDPOINT"] = hub
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["HF_HOME"] = cache
+        ask("start", cache_folder=cache)
+        found = ask("locate", name="org/tiny", allow_hub=True, source="hub")
+        for path, kind in ((folder, "embedding"), (found["path"], "cross-encoder")):
+            model = ask("load", name="m", path=path, type=kind)
+            ints, floats, texts = np.zeros(4_000, np.int32), np.zeros(4_000, np.float32), np.zeros(4_000, np.int8)
+            assert bridge.bind(ints, floats, texts) is None
+            ints[0], texts[0] = 1, ord("a")
+            flat = bridge.tokenize(model["handle"], 1, pair=False, max_tokens=0, max_chunks=1, truncate_left=False)
+            assert not isinstance(flat, bytes), flat
+            length = int(flat[2])
+            ints[: 4 + length] = [length, length, 0, 1, *flat[5 : 5 + length]]
+            assert bridge.forward(model["handle"], 1, length) is None
+            assert floats[: model["outputs"]].any()
+            ask("unload", handle=model["handle"])
+
+
+if __name__ == "__main__":
+    sys.addaudithook(trap)
+    work(*sys.argv[1:])
+    print(json.dumps(seen))
