@@ -315,16 +315,21 @@ public final class OptionsReader {
               ? value.path(step.getIndex())
               : value.path(step.getFieldName());
     }
-    return detail + ", not " + value;
+    return secret(detail) ? detail : detail + ", not " + value;
+  }
+
+  /** Whether a name, or a message that begins with one, may belong to a value nobody should see. */
+  private static boolean secret(String name) {
+    String plain = name.toLowerCase(Locale.ROOT);
+    return plain.matches("(ragbus[._])?(security|.*(key|secret|token|password)).*");
   }
 
   private static IllegalArgumentException unknown(
       String name, String value, List<String> candidates) {
     return new IllegalArgumentException(
         name
-            + " (= "
-            + value
-            + ") is not an option; did you mean "
+            + (secret(name) ? "" : " (= " + value + ")")
+            + " is not an option; did you mean "
             + nearest(name, candidates)
             + "?");
   }

@@ -6,6 +6,9 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
 
 /**
  * Every option of a deployment, immutable and checked when made; {@code conf/ragbus.toml} documents
@@ -312,9 +315,36 @@ public record RagbusOptions(
    *
    * @param host the address to listen on
    * @param port the port to listen on; 0 for any that is free
+   * @param allowedOrigins the web pages' origins that may ask, such as {@code https://example.org}
+   * @param tlsCertificate the file of the certificate chain, PEM; null for no TLS
+   * @param tlsKey the file of its private key, PEM; null for no TLS
+   * @param http2 whether HTTP/2 is offered; only over TLS
+   * @param compression whether replies are compressed for clients that take it
+   * @param maxConnections the most connections at once; further ones are closed
+   * @param maxRequestsPerClient the most requests of one key, or of one address without keys, that
+   *     are under way at once
+   * @param headerTimeout how long a new connection may take to send its first request's headers
+   * @param bodyTimeout how long a request may take to send its body
+   * @param idleTimeout how long a connection may be without a request under way, and how long a
+   *     client may take to read a reply
    */
-  public record Http(String host, Integer port) {
-    static final Http DEFAULTS = new Http(null, null);
+  public record Http(
+      String host,
+      Integer port,
+      List<String> allowedOrigins,
+      String tlsCertificate,
+      String tlsKey,
+      Boolean http2,
+      Boolean compression,
+      Integer maxConnections,
+      Integer maxRequestsPerClient,
+      Duration headerTimeout,
+      Duration bodyTimeout,
+      Duration idleTimeout) {
+    private static final Pattern ORIGIN = Pattern.compile("https?://[^/?#\\s*]+");
+
+    static final Http DEFAULTS =
+        new Http(null, null, null, null, null, null, null, null, null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Http {
@@ -323,12 +353,82 @@ public record RagbusOptions(
       if (port < 0 || port > 65_535) {
         throw wrong("http.port", port, "between 0 and 65535");
       }
+      allowedOrigins = allowedOrigins == null ? List.of() : List.copyOf(allowedOrigins);
+      for (String origin : allowedOrigins) {
+        if (!ORIGIN.matcher(origin).matches()) {
+          throw wrong("http.allowed_origins", origin, "origins such as https://example.org");
+        }
+      }
+      if ((tlsCertificate == null) != (tlsKey == null)) {
+        throw new IllegalArgumentException(
+            "http.tls_certificate and http.tls_key must be given together");
+      }
+      http2 = Checks.orDefault(http2, true);
+      compression = Checks.orDefault(compression, false);
+      maxConnections = atLeastOne("http.max_connections", maxConnections, 1_000);
+      maxRequestsPerClient = atLeastOne("http.max_requests_per_client", maxRequestsPerClient, 256);
+      headerTimeout = positive("http.header_timeout", headerTimeout, Duration.ofSeconds(10));
+      bodyTimeout = positive("http.body_timeout", bodyTimeout, Duration.ofSeconds(30));
+      idleTimeout = positive("http.idle_timeout", idleTimeout, Duration.ofSeconds(60));
+    }
+
+    /** Whether it speaks TLS. */
+    public boolean tls() {
+      return tlsCertificate != null;
     }
   }
 
-  /** {@code [security]}: no keys yet. */
-  public record Security() {
-    static final Security DEFAULTS = new Security();
+  /**
+   * {@code [security]}: who may ask over HTTP. With neither keys nor JWT, everyone on this machine
+   * may do everything, and nobody else anything. What is secret is read, never written.
+   *
+   * @param keysFile the file of API keys, one {@code use:KEY} or {@code admin:KEY} a line; null for
+   *     none
+   * @param keys further API keys in the same form, for {@code RAGBUS_SECURITY_KEYS}
+   * @param jwtAlgorithm the algorithm that JSON Web Tokens are signed with, such as {@code RS256};
+   *     null to take none
+   * @param jwtKeyFile the file of the public key (PEM) or of the shared secret of {@code HS…}
+   * @param jwtIssuer the issuer that tokens must name; null for any
+   * @param jwtAudience the audiences of which tokens must name one; empty for any
+   * @param jwtRoleClaim the claim that holds {@code use} or {@code admin}, or a list with one
+   */
+  public record Security(
+      String keysFile,
+      @JsonProperty(access = JsonProperty.Access.WRITE_ONLY) List<String> keys,
+      String jwtAlgorithm,
+      String jwtKeyFile,
+      String jwtIssuer,
+      List<String> jwtAudience,
+      String jwtRoleClaim) {
+    private static final Set<String> ALGORITHMS =
+        Set.of("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512");
+
+    static final Security DEFAULTS = new Security(null, null, null, null, null, null, null);
+
+    /** Checks every key and fills in defaults. */
+    public Security {
+      keys = keys == null ? List.of() : List.copyOf(keys);
+      jwtAudience = jwtAudience == null ? List.of() : List.copyOf(jwtAudience);
+      jwtRoleClaim = Checks.orDefault(jwtRoleClaim, "role");
+      if (jwtAlgorithm != null && !ALGORITHMS.contains(jwtAlgorithm)) {
+        throw wrong("security.jwt_algorithm", jwtAlgorithm, "one of " + new TreeSet<>(ALGORITHMS));
+      }
+      if ((jwtAlgorithm == null) != (jwtKeyFile == null)) {
+        throw new IllegalArgumentException(
+            "security.jwt_algorithm and security.jwt_key_file must be given together");
+      }
+    }
+
+    /** Whether callers must say who they are. */
+    public boolean required() {
+      return keysFile != null || !keys.isEmpty() || jwtAlgorithm != null;
+    }
+
+    /** Without what is secret. */
+    @Override
+    public String toString() {
+      return "Security[keysFile=" + keysFile + ", jwtAlgorithm=" + jwtAlgorithm + "]";
+    }
   }
 
   /**

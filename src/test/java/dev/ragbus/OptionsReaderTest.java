@@ -25,6 +25,32 @@ class OptionsReaderTest {
     return OptionsReader.read(new JsonObject(), Map.of(name, value), Map.of());
   }
 
+  private static RagbusOptions.Http http(String host, int port) {
+    return new RagbusOptions.Http(
+        host, port, null, null, null, null, null, null, null, null, null, null);
+  }
+
+  @Test
+  void whatIsSecretIsReadAndNeverWritten() {
+    RagbusOptions options =
+        OptionsReader.read(
+            new JsonObject(),
+            Map.of("RAGBUS_SECURITY_KEYS", "use:hidden-1,use:hidden-2"),
+            Map.of());
+    assertThat(options.security().keys()).containsExactly("use:hidden-1", "use:hidden-2");
+    assertThat(options.toString() + options.toJson().encode()).doesNotContain("hidden");
+    assertThatThrownBy(
+            () ->
+                OptionsReader.read(
+                    new JsonObject(), Map.of("RAGBUS_SECURITY_KEY", "use:hidden-1"), Map.of()))
+        .hasMessage("RAGBUS_SECURITY_KEY is not an option; did you mean RAGBUS_SECURITY_KEYS?");
+    JsonObject wrong = new JsonObject().put("security", new JsonObject().put("keys", 1234567890));
+    assertThatThrownBy(() -> OptionsReader.read(wrong, Map.of(), Map.of()))
+        .message()
+        .startsWith("security.keys must be a list")
+        .doesNotContain("1234567890");
+  }
+
   @Test
   void nothing_given_means_the_defaults() {
     RagbusOptions options =
@@ -60,10 +86,9 @@ class OptionsReaderTest {
   void system_properties_go_before_the_environment_and_that_before_the_configuration() {
     JsonObject config = new JsonObject("{\"http\": {\"host\": \"::1\", \"port\": 1}}");
     Map<String, String> environment = Map.of("RAGBUS_HTTP_PORT", "2");
-    assertThat(OptionsReader.read(config, environment, Map.of()).http())
-        .isEqualTo(new RagbusOptions.Http("::1", 2));
+    assertThat(OptionsReader.read(config, environment, Map.of()).http()).isEqualTo(http("::1", 2));
     assertThat(OptionsReader.read(config, environment, Map.of("ragbus.http.port", "3")).http())
-        .isEqualTo(new RagbusOptions.Http("::1", 3));
+        .isEqualTo(http("::1", 3));
     assertThat(config.getJsonObject("http").getInteger("port")).isEqualTo(1);
   }
 

@@ -148,7 +148,10 @@ public final class Main {
 
   String address() {
     String host = options.http().host();
-    return "http://" + (host.contains(":") ? "[" + host + "]" : host) + ":" + http.actualPort();
+    return (options.http().tls() ? "https://" : "http://")
+        + (host.contains(":") ? "[" + host + "]" : host)
+        + ":"
+        + http.actualPort();
   }
 
   private void giveUp(Throwable failure) {

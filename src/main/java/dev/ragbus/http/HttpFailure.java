@@ -43,6 +43,7 @@ record HttpFailure(int status, String code, String message, String field, long r
       case 403 -> of(403, "forbidden", "this may not be done");
       case 404 -> of(404, "not_found", "there is nothing at this path");
       case 405 -> of(405, "method_not_allowed", "this path does not take this method");
+      case 408 -> of(408, "timeout", "the body took longer than http.body_timeout");
       case 413 -> of(413, "body_too_large", "the body is longer than limits.max_body_bytes");
       case 414 -> of(414, "too_large", "the request line is too long");
       case 415 ->

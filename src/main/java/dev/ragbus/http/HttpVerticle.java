@@ -14,6 +14,7 @@ import io.vertx.core.Future;
 import io.vertx.core.Handler;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.HttpConnection;
 import io.vertx.core.http.HttpHeaders;
 import io.vertx.core.http.HttpMethod;
 import io.vertx.core.http.HttpServer;
@@ -21,9 +22,11 @@ import io.vertx.core.http.HttpServerOptions;
 import io.vertx.core.http.HttpServerRequest;
 import io.vertx.core.http.HttpServerResponse;
 import io.vertx.core.net.HostAndPort;
+import io.vertx.core.net.PemKeyCertOptions;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
 import io.vertx.ext.web.handler.BodyHandler;
+import io.vertx.ext.web.handler.CorsHandler;
 import io.vertx.ext.web.handler.HttpException;
 import io.vertx.micrometer.PrometheusScrapingHandler;
 import io.vertx.micrometer.backends.BackendRegistries;
@@ -33,6 +36,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.Callable;
@@ -45,9 +49,10 @@ import java.util.stream.Collectors;
  * {@code config()} is the service's, and it is a client of the deployment like any other: in the
  * same JVM or in another node, one instance or several.
  *
- * <p>There are no keys yet, so it listens on loopback addresses only, and answers only requests
- * that a web page could not have made: {@code Host} is a loopback name, {@code Origin} is absent or
- * this server, and bodies are {@code application/json}.
+ * <p>{@code [security]} says who may ask: with neither keys nor JSON Web Tokens it listens on
+ * loopback addresses only, and answers only requests that a web page could not have made: {@code
+ * Host} is a loopback name. Always, {@code Origin} is absent, this server or one of {@code
+ * http.allowed_origins}, and bodies are {@code application/json}.
  *
  * <p>Headers: {@code X-Timeout-Ms} (or {@code timeout-ms}) is the time the caller will wait, at
  * most the operation's own limit. {@code X-Request-Id} is taken where it matches {@code
@@ -75,10 +80,15 @@ public final class HttpVerticle extends VerticleBase {
   private static final List<String> TIMEOUT_HEADERS =
       List.of("X-Timeout-Ms", Addresses.TIMEOUT_HEADER);
   private static final String DIALECT = HttpVerticle.class.getName() + ".dialect";
+  private static final String CALLER = HttpVerticle.class.getName() + ".caller";
+  private static final String BODY_TIMER = HttpVerticle.class.getName() + ".body-timer";
+  private static final int REQUEST_TIMEOUT = 408;
 
   private final Dialect openAi = new OpenAiDialect();
   private RagbusOptions options;
   private List<Dialect> dialects;
+  private Guard guard;
+  private Connections connections;
   private Ragbus ragbus;
   private HttpServer server;
 
@@ -86,20 +96,23 @@ public final class HttpVerticle extends VerticleBase {
   public HttpVerticle() {}
 
   /**
-   * Starts listening on {@code http.host} and {@code http.port}. Fails if an option is bad, the
-   * host is not a loopback address or the port is taken.
+   * Starts listening on {@code http.host} and {@code http.port}. Fails if an option is bad, a file
+   * of keys or certificates cannot be read, the host is not a loopback address and there are no
+   * keys, or the port is taken.
    */
   @Override
   public Future<?> start() {
     options = RagbusOptions.from(config());
     String host = options.http().host();
-    if (!Loopback.is(host)) {
+    if (!Loopback.is(host) && !options.security().required()) {
       return Future.failedFuture(
           new IllegalArgumentException(
-              "http.host must be a loopback address (127.0.0.1, ::1 or localhost) as long as there"
-                  + " are no keys, not "
-                  + host));
+              "http.host must be a loopback address (127.0.0.1, ::1 or localhost), not "
+                  + host
+                  + ", unless there are keys: give security.keys_file, RAGBUS_SECURITY_KEYS or"
+                  + " security.jwt_algorithm"));
     }
+    connections = new Connections(vertx, options.http());
     dialects =
         List.of(
             openAi,
@@ -109,9 +122,16 @@ public final class HttpVerticle extends VerticleBase {
             new AdminDialect(openAi),
             new HealthDialect(openAi));
     ragbus = Ragbus.create(vertx, options.bus().addressPrefix());
+    return Guard.of(vertx, options.security())
+        .onSuccess(made -> guard = made)
+        .compose(made -> listen(host));
+  }
+
+  private Future<?> listen(String host) {
     server =
         vertx
-            .createHttpServer(new HttpServerOptions().setHost(host).setPort(options.http().port()))
+            .createHttpServer(serverOptions())
+            .connectionHandler(connections::opened)
             .requestHandler(wellFormed(router()))
             .invalidRequestHandler(this::refuseMalformed);
     return server
@@ -129,12 +149,35 @@ public final class HttpVerticle extends VerticleBase {
                         failure)));
   }
 
+  private HttpServerOptions serverOptions() {
+    RagbusOptions.Http http = options.http();
+    HttpServerOptions server =
+        new HttpServerOptions()
+            .setHost(http.host())
+            .setPort(http.port())
+            .setHttp2ClearTextEnabled(false)
+            .setCompressionSupported(http.compression());
+    if (http.tls()) {
+      server
+          .setSsl(true)
+          .setUseAlpn(http.http2())
+          .setKeyCertOptions(
+              new PemKeyCertOptions().addCertPath(http.tlsCertificate()).addKeyPath(http.tlsKey()));
+    }
+    return server;
+  }
+
   /** Refuses new connections and waits for accepted requests, at most the drain timeout. */
   @Override
   public Future<?> stop() {
     return server == null
         ? Future.succeededFuture()
         : server.shutdown(options.lanes().drainTimeout().toMillis(), TimeUnit.MILLISECONDS);
+  }
+
+  /** What it answers. */
+  List<Dialect> dialects() {
+    return dialects;
   }
 
   /** The port it listens on, once deployed; it differs from {@code http.port} where that is 0. */
@@ -171,9 +214,15 @@ public final class HttpVerticle extends VerticleBase {
     }
     methods.put("/metrics", List.of(HttpMethod.GET));
     router.route().handler(this::admit);
+    if (!options.http().allowedOrigins().isEmpty()) {
+      router.route().handler(cors());
+    }
+    router.route().handler(this::identify);
     for (Dialect dialect : dialects) {
       dialect.operations().forEach(operation -> serve(router, operation));
     }
+    // What follows tells strangers nothing, not even what there is.
+    router.route().handler(ctx -> require(ctx, Access.USE));
     router.get("/metrics").handler(metrics());
     methods.forEach(
         (path, allowed) -> router.route(path).handler(ctx -> refuseMethod(ctx, allowed)));
@@ -184,12 +233,24 @@ public final class HttpVerticle extends VerticleBase {
   private <B extends Record> void serve(Router router, Operation<B> operation) {
     HttpMethod method = operation.method();
     String path = operation.path();
+    router.route(method, path).handler(ctx -> require(ctx, operation.access()));
+    if (operation.access() != Access.OPEN) {
+      router.route(method, path).handler(this::enter);
+    }
     if (operation.bodyType() != NoArguments.class) {
       // A route of their own each: vertx-web wants a body handler first in its route.
       router.route(method, path).handler(HttpVerticle::requireJson);
+      router.route(method, path).handler(this::limitBodyTime);
       router
           .route(method, path)
           .handler(BodyHandler.create(false).setBodyLimit(options.limits().maxBodyBytes()));
+      router
+          .route(method, path)
+          .handler(
+              ctx -> {
+                vertx.cancelTimer(ctx.get(BODY_TIMER));
+                ctx.next();
+              });
     }
     router.route(method, path).handler(ctx -> answer(ctx, operation));
   }
@@ -197,21 +258,110 @@ public final class HttpVerticle extends VerticleBase {
   /** Names the request, and refuses what a web page of somebody else could have sent. */
   private void admit(RoutingContext ctx) {
     HttpServerRequest request = ctx.request();
+    connections.began(request.connection());
+    ctx.addEndHandler(ended -> connections.ended(request.connection()));
     name(request);
     HostAndPort authority = request.authority();
-    if (!Loopback.is(authority.host())) {
+    if (!guard.required() && !Loopback.is(authority.host())) {
       throw RagbusException.of(Kind.FORBIDDEN, "the Host header is not a loopback name");
     }
     String origin = request.getHeader(HttpHeaders.ORIGIN);
-    if (origin != null && !origin.equalsIgnoreCase("http://" + authority)) {
+    if (origin != null && !isOwn(origin, request) && !isAllowed(origin)) {
       throw RagbusException.of(Kind.FORBIDDEN, "web pages of other origins may not ask");
     }
     ctx.next();
   }
 
+  private static boolean isOwn(String origin, HttpServerRequest request) {
+    return origin.equalsIgnoreCase(
+        (request.isSSL() ? "https://" : "http://") + request.authority());
+  }
+
+  private boolean isAllowed(String origin) {
+    return options.http().allowedOrigins().contains(origin);
+  }
+
+  /** Answers what browsers ask beforehand, and lets the pages of allowed origins read replies. */
+  private Handler<RoutingContext> cors() {
+    CorsHandler cors =
+        CorsHandler.create()
+            .addOrigins(options.http().allowedOrigins())
+            .allowedMethod(HttpMethod.GET)
+            .allowedMethod(HttpMethod.POST)
+            .allowedMethod(HttpMethod.DELETE)
+            .allowedHeader("Authorization")
+            .allowedHeader("Content-Type")
+            .allowedHeader(REQUEST_ID.toString())
+            .exposedHeader(REQUEST_ID.toString())
+            .exposedHeader("Retry-After");
+    TIMEOUT_HEADERS.forEach(cors::allowedHeader);
+    return ctx -> {
+      String origin = ctx.request().getHeader(HttpHeaders.ORIGIN);
+      if (origin != null && isAllowed(origin)) {
+        cors.handle(ctx);
+      } else {
+        ctx.next();
+      }
+    };
+  }
+
+  private void identify(RoutingContext ctx) {
+    ctx.request().pause();
+    guard
+        .caller(ctx.request())
+        .onComplete(
+            caller -> {
+              ctx.put(CALLER, caller.result());
+              ctx.request().resume();
+              ctx.next();
+            });
+  }
+
+  private static ApiKeys.Holder caller(RoutingContext ctx) {
+    return ctx.get(CALLER);
+  }
+
+  private static void require(RoutingContext ctx, Access needed) {
+    Access access = caller(ctx).access();
+    if (access.covers(needed)) {
+      ctx.next();
+    } else if (access == Access.OPEN) {
+      ctx.response().putHeader("WWW-Authenticate", "Bearer");
+      throw RagbusException.of(Kind.UNAUTHORIZED, "send a valid key as Authorization: Bearer KEY");
+    } else {
+      String role = needed.name().toLowerCase(Locale.ROOT);
+      throw RagbusException.of(Kind.FORBIDDEN, "this takes the role '" + role + "'");
+    }
+  }
+
+  /** Counts the request among those of its client that are under way. */
+  private void enter(RoutingContext ctx) {
+    String client = caller(ctx).name();
+    if (!connections.enter(client)) {
+      throw RagbusException.of(
+          Kind.OVERLOADED,
+          "you have "
+              + options.http().maxRequestsPerClient()
+              + " requests under way, which is http.max_requests_per_client");
+    }
+    ctx.addEndHandler(ended -> connections.leave(client));
+    ctx.next();
+  }
+
+  private void limitBodyTime(RoutingContext ctx) {
+    long timer =
+        vertx.setTimer(options.http().bodyTimeout().toMillis(), id -> ctx.fail(REQUEST_TIMEOUT));
+    ctx.put(BODY_TIMER, timer).addEndHandler(ended -> vertx.cancelTimer(timer));
+    ctx.next();
+  }
+
   private static void name(HttpServerRequest request) {
     String id = RequestIds.validOrNew(request.getHeader(REQUEST_ID));
-    request.response().putHeader(REQUEST_ID, id);
+    request
+        .response()
+        .putHeader(REQUEST_ID, id)
+        .putHeader("X-Content-Type-Options", "nosniff")
+        .putHeader(HttpHeaders.CACHE_CONTROL, "no-store");
   }
 
   private static void requireJson(RoutingContext ctx) {
@@ -231,15 +381,16 @@ public final class HttpVerticle extends VerticleBase {
     String travelId = travelId(ctx.request());
     Ragbus caller =
         ragbus.withRequestId(travelId).withTimeout(timeout(ctx.request(), operation.function()));
-    ctx.response()
-        .closeHandler(
-            closed -> {
-              if (!ctx.response().ended()) {
-                caller.cancel(travelId);
-              }
-            });
+    ctx.addEndHandler(
+        ended -> {
+          if (ended.failed()) {
+            caller.cancel(travelId);
+          }
+        });
     body(ctx, operation.bodyType())
-        .map(body -> new Operation.Call<>(caller, id, ctx.pathParam("*"), Access.ADMIN, body))
+        .map(
+            body ->
+                new Operation.Call<>(caller, id, ctx.pathParam("*"), caller(ctx).access(), body))
         .compose(call -> ask(ctx, operation, call))
         .compose(reply -> bytes(reply).onSuccess(bytes -> send(ctx, reply.status(), bytes)))
         .onFailure(ctx::fail);
@@ -320,13 +471,24 @@ public final class HttpVerticle extends VerticleBase {
     }
   }
 
-  private static void send(RoutingContext ctx, int status, Buffer body) {
+  private void send(RoutingContext ctx, int status, Buffer body) {
     HttpServerResponse response = ctx.response();
     if (!response.closed()) {
       if (body.length() > 0) {
         response.putHeader(HttpHeaders.CONTENT_TYPE, "application/json");
       }
-      response.setStatusCode(status).end(body);
+      HttpConnection connection = ctx.request().connection();
+      long timer = connections.closeAfter(connection, options.http().idleTimeout());
+      response
+          .setStatusCode(status)
+          .end(body)
+          .onComplete(
+              sent -> {
+                vertx.cancelTimer(timer);
+                if (status == REQUEST_TIMEOUT) {
+                  connection.close();
+                }
+              });
     }
   }
 

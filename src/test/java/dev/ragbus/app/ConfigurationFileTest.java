@@ -29,7 +29,17 @@ class ConfigurationFileTest {
 
   /** Keys whose default is "none", or depends on the machine: in the file as a comment. */
   private static final Set<String> WITHOUT_DEFAULT =
-      Set.of("python.environment", "python.module_path", "lanes.inference", "models.dir");
+      Set.of(
+          "python.environment",
+          "python.module_path",
+          "lanes.inference",
+          "models.dir",
+          "http.tls_certificate",
+          "http.tls_key",
+          "security.keys_file",
+          "security.jwt_algorithm",
+          "security.jwt_key_file",
+          "security.jwt_issuer");
 
   private static JsonObject parse(Vertx vertx, String toml) {
     return new TomlProcessor().process(vertx, new JsonObject(), Buffer.buffer(toml)).result();

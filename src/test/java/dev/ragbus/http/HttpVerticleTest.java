@@ -15,10 +15,8 @@ import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
 import io.vertx.core.buffer.Buffer;
-import io.vertx.core.http.HttpClientOptions;
 import io.vertx.core.http.HttpClientRequest;
 import io.vertx.core.http.HttpMethod;
-import io.vertx.core.http.HttpVersion;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import io.vertx.core.net.NetClient;
@@ -483,9 +481,8 @@ class HttpVerticleTest {
         .startsWith("X-Timeout-Ms must be");
   }
 
-  @ParameterizedTest
-  @ValueSource(booleans = {false, true})
-  void a_client_that_goes_cancels_its_request_and_no_other(boolean http2, Vertx vertx) {
+  @Test
+  void a_client_that_goes_cancels_its_request_and_no_other(Vertx vertx) {
     Map<String, String> sameId = json("X-Request-Id", "same");
     Buffer body = Buffer.buffer("{\"input\": \"hold\"}");
     Future<String> otherHeld = served.service.holding();
@@ -494,10 +491,7 @@ class HttpVerticleTest {
 
     Future<String> held = served.service.holding();
     Future<String> cancelled = served.service.cancelled();
-    var client =
-        vertx.createHttpClient(
-            new HttpClientOptions()
-                .setProtocolVersion(http2 ? HttpVersion.HTTP_2 : HttpVersion.HTTP_1_1));
+    var client = vertx.createHttpClient();
     HttpClientRequest request =
         await(client.request(HttpMethod.POST, served.port(), "127.0.0.1", "/v1/embeddings"));
     request.headers().setAll(sameId);
@@ -557,7 +551,7 @@ class HttpVerticleTest {
     assertThat(failure(deployed))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("http.host must be a loopback address")
-        .hasMessageEndingWith("not " + host);
+        .hasMessageContaining("not " + host + ", unless there are keys");
   }
 
   // Protocol
@@ -577,7 +571,7 @@ class HttpVerticleTest {
   }
 
   @Test
-  void javas_client_upgrades_to_http_2() throws Exception {
+  void without_tls_javas_client_is_not_upgraded_to_http_2() throws Exception {
     HttpRequest request =
         HttpRequest.newBuilder(URI.create("http://localhost:" + served.port() + "/v1/embeddings"))
             .header("Content-Type", "application/json")
@@ -587,7 +581,7 @@ class HttpVerticleTest {
     for (int i = 0; i < 2; i++) {
       HttpResponse<String> answer = client.send(request, HttpResponse.BodyHandlers.ofString());
       assertThat(answer.statusCode()).isEqualTo(200);
-      assertThat(answer.version()).isEqualTo(HttpClient.Version.HTTP_2);
+      assertThat(answer.version()).isEqualTo(HttpClient.Version.HTTP_1_1);
     }
   }
 

@@ -1,0 +1,87 @@
+package dev.ragbus.http;
+
+import dev.ragbus.RagbusOptions;
+import io.vertx.core.Vertx;
+import io.vertx.core.http.HttpConnection;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.Map;
+
+/**
+ * Bounds what clients may hold: connections, time without a request, requests under way. Belongs to
+ * one verticle's event loop.
+ *
+ * <p>A connection has {@code http.header_timeout} for its first request and {@code
+ * http.idle_timeout} for each further one, counted until all its headers are there: sending them
+ * byte by byte gains nothing.
+ */
+final class Connections {
+  private final Vertx vertx;
+  private final RagbusOptions.Http options;
+  private final Map<HttpConnection, Watched> open = new IdentityHashMap<>();
+  private final Map<String, Integer> requestsByClient = new HashMap<>();
+
+  private static final class Watched {
+    private int requests;
+    private long timer;
+  }
+
+  Connections(Vertx vertx, RagbusOptions.Http options) {
+    this.vertx = vertx;
+    this.options = options;
+  }
+
+  /** A new connection: watched, or closed where there are too many. */
+  void opened(HttpConnection connection) {
+    if (open.size() >= options.maxConnections()) {
+      connection.close();
+      return;
+    }
+    Watched watched = new Watched();
+    open.put(connection, watched);
+    watched.timer = closeAfter(connection, options.headerTimeout());
+    connection.closeHandler(
+        closed -> {
+          open.remove(connection);
+          vertx.cancelTimer(watched.timer);
+        });
+  }
+
+  /** A request's headers are there. */
+  void began(HttpConnection connection) {
+    Watched watched = open.get(connection);
+    if (watched != null) {
+      vertx.cancelTimer(watched.timer);
+      watched.requests++;
+    }
+  }
+
+  /** A request is over. */
+  void ended(HttpConnection connection) {
+    Watched watched = open.get(connection);
+    if (watched != null && --watched.requests == 0) {
+      watched.timer = closeAfter(connection, options.idleTimeout());
+    }
+  }
+
+  /** Closes a connection after a while; returns the timer's id. */
+  long closeAfter(HttpConnection connection, Duration time) {
+    return vertx.setTimer(time.toMillis(), id -> connection.close());
+  }
+
+  /** Counts one more request of a client; returns whether it may be. */
+  boolean enter(String client) {
+    int now = requestsByClient.getOrDefault(client, 0);
+    if (now >= options.maxRequestsPerClient()) {
+      return false;
+    }
+    requestsByClient.put(client, now + 1);
+    return true;
+  }
+
+  /** A request that entered is over. */
+  void leave(String client) {
+    requestsByClient.computeIfPresent(client, (name, now) -> now == 1 ? null : now - 1);
+  }
+}
