@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 import traceback
 from typing import Literal
 
@@ -26,6 +27,7 @@ Kind = Literal[
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 8_000
+_CALLING = os.path.join(os.path.dirname(__file__), "functions", "")  # noqa: PTH118, PTH120 - a prefix of file names
 USER_MODULES = "ragbus_functions."  # what the modules of registered sources are named under, so that none shadows another
 
 
@@ -55,7 +57,14 @@ def message_of(error: BaseException) -> str:
 
 def _traceback_of(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(error))
+        shown = traceback.TracebackException.from_exception(error)
+        part: traceback.TracebackException | None = shown
+        while part is not None:
+            own = [at for at, frame in enumerate(part.stack, 1) if frame.filename.startswith(_CALLING)]
+            if own and own[-1] < len(part.stack):
+                del part.stack[: own[-1]]  # a user's function: what called it says nothing
+            part = part.__cause__ or part.__context__
+        return "".join(shown.format())
     except BaseException as broken:  # noqa: BLE001 - as above
         return f"<traceback cannot be shown: {type(broken).__qualname__}>"
 

@@ -104,14 +104,22 @@ class Cache:
         made = _make(source)
         with self._lock:
             compiled = self._compiled.setdefault(source, made)
-            evicted = self._compiled.popitem(last=False)[1].module if len(self._compiled) > self._limit else None
-        if evicted is not None and sys.modules.get(evicted.__name__) is evicted and evicted.__name__.startswith(USER_MODULES):
-            del sys.modules[evicted.__name__]
+            evicted = self._compiled.popitem(last=False) if len(self._compiled) > self._limit else None
+        if evicted is not None:
+            _forget(*evicted)
         return compiled
 
     def has(self, source: Source) -> bool:
         """Say whether a source is kept."""
         return source in self._compiled
+
+
+def _forget(source: Source, compiled: Compiled) -> None:
+    module = compiled.module
+    if source.text is not None:
+        linecache.cache.pop(source.file, None)
+        if sys.modules.get(module.__name__) is module:
+            del sys.modules[module.__name__]
 
 
 def _make(source: Source) -> Compiled:
@@ -161,7 +169,7 @@ def _compile(text: str, file: str) -> Any:
         line = f": {error.text.strip()}" if error.text else ""
         raise RagbusError("INVALID", safe(f"code: {where}{error.msg}{line}")) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise RagbusError("INVALID", safe(f"code: {error or type(error).__name__}")) from error
+        raise RagbusError("INVALID", safe(f"code: {str(error) or 'too deeply nested'}")) from error
 
 
 def _import(name: str) -> ModuleType:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import inspect
 import re
 import types
@@ -101,12 +102,23 @@ def _same(value: Any) -> Any:
     return value
 
 
+_JSON_ARRAYS = (list, np.ndarray)
+
+
+def _wanted(value: Any, what: str, *classes: type) -> Any:
+    if not isinstance(value, classes):
+        raise TypeError(f"{what} is wanted, not {type(value).__name__}")
+    return value
+
+
 def _each(convert: Convert | None, make: Callable[[Any], Any]) -> Convert | None:
-    return None if convert is None else lambda value: make([convert(item) for item in value])
+    return None if convert is None else lambda value: make([convert(item) for item in _wanted(value, "an array", *_JSON_ARRAYS)])
 
 
 def _each_value(convert: Convert | None) -> Convert | None:
-    return None if convert is None else lambda value: {key: convert(item) for key, item in value.items()}
+    if convert is None:
+        return None
+    return lambda value: {key: convert(item) for key, item in _wanted(value, "an object", dict).items()}
 
 
 def _array(_: Any, arguments: _Arguments, _seen: _Arguments) -> Shape:
@@ -138,7 +150,7 @@ def _union(_: Any, arguments: _Arguments, seen: _Arguments) -> Shape:
 
 def _tuple(_: Any, arguments: _Arguments, seen: _Arguments) -> Shape:
     if not arguments:
-        return Shape({"type": "array"}, tuple)
+        return Shape({"type": "array"}, _each(_same, tuple))
     if len(arguments) == 2 and arguments[1] is Ellipsis:  # noqa: PLR2004
         items = shape_of(arguments[0], seen)
         return Shape(_with("array", items=items.schema), _each(items.convert or _same, tuple))
@@ -146,7 +158,12 @@ def _tuple(_: Any, arguments: _Arguments, seen: _Arguments) -> Shape:
     count = len(shapes)
     schema = {"type": "array", "prefixItems": [shape.schema for shape in shapes], "minItems": count, "maxItems": count}
     converts = [shape.convert or _same for shape in shapes]
-    return Shape(schema, lambda value: tuple(convert(item) for convert, item in zip(converts, value, strict=True)))
+
+    def convert(value: Any) -> tuple[Any, ...]:
+        items = _wanted(value, "an array", *_JSON_ARRAYS)
+        return tuple(convert(item) for convert, item in zip(converts, items, strict=True))
+
+    return Shape(schema, convert)
 
 
 def _typed_dict(cls: Any, _: _Arguments, seen: _Arguments) -> Shape:
@@ -175,7 +192,7 @@ def _object(shapes: dict[str, Shape], required: list[str], *, closed: bool) -> S
 
 
 def _converted(value: Any, converts: dict[str, Convert]) -> dict[str, Any]:
-    return {name: converts[name](item) if name in converts else item for name, item in value.items()}
+    return {name: converts[name](item) if name in converts else item for name, item in _wanted(value, "an object", dict).items()}
 
 
 def _hints(target: Any) -> dict[str, Any]:
@@ -240,14 +257,25 @@ class Signature:
             raise RagbusError("TYPE_CONVERSION", message) from error
 
 
+def _annotated_part(target: Any) -> Any:
+    if isinstance(target, functools.partial):
+        return _annotated_part(target.func)
+    if isinstance(target, type):
+        return target.__init__  # type: ignore[misc]
+    return target if inspect.isroutine(target) else type(target).__call__
+
+
 def signature_of(target: Callable[..., Any]) -> Signature:
-    """Read a callable's signature, hints and docstring (Google style). One without a signature takes anything."""
+    """Read a callable's signature, hints and docstring (Google style). One without a signature takes anything.
+
+    The output of a generator is one of its items.
+    """
     description, documented = _documentation(inspect.getdoc(target) or "")
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (ValueError, TypeError):
         return Signature(description, {}, {}, [], {})
-    hints = _hints(target if not isinstance(target, abc.Callable) or inspect.isroutine(target) else type(target).__call__)  # type: ignore[arg-type]
+    hints = _hints(_annotated_part(target))
     shapes: dict[str, Shape] = {}
     required: list[str] = []
     more: Any = False
@@ -262,7 +290,15 @@ def signature_of(target: Callable[..., Any]) -> Signature:
     schema = _object(shapes, required, closed=False) | {"additionalProperties": more}
     positional = [it.name for it in parameters if it.kind in {it.POSITIONAL_ONLY, it.POSITIONAL_OR_KEYWORD}]
     converts = {name: shape.convert for name, shape in shapes.items() if shape.convert is not None}
-    return Signature(description, schema, shape_of(hints.get("return", Any)).schema, positional, converts)
+    return Signature(description, schema, shape_of(_output(target, hints)).schema, positional, converts)
+
+
+def _output(target: Any, hints: dict[str, Any]) -> Any:
+    result = target if isinstance(target, type) else hints.get("return", Any)
+    if not inspect.isgeneratorfunction(target) and not inspect.isasyncgenfunction(target):
+        return result
+    items = typing.get_args(result)
+    return items[0] if items else Any
 
 
 def _notes(parameter: inspect.Parameter, documented: dict[str, str]) -> Schema:

@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import re
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,10 @@ def register(
     is the name). Raises INVALID for bad arguments and syntax errors, MODULE_NOT_FOUND, FUNCTION_NOT_FOUND, and whatever the
     module raises when it is run.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise RagbusError("INVALID", f"name {name!r} must match {_NAME.pattern}")
+    _check_name(name)
+    for field, value in (("module", module), ("code", code), ("file", file)):
+        if value is not None and not isinstance(value, str):
+            raise RagbusError("INVALID", f"{field} is no string")
     declared = Declaration(None, None, input_schema, output_schema, _seconds(timeout), hard_cancel)
     if code is not None:
         source, attribute = Source.of_text(code, _module(module or name), f"<fn:{name}>"), name
@@ -98,14 +101,17 @@ def scan(*, dir: str) -> dict[str, Any]:  # noqa: A002 - the name in the message
 
     A file's functions are those declared with `ragbus.function`, or, if there is none, the public ones that it defines. One
     that cannot be registered is answered as `{"file", "error": {"kind", "type", "message", "traceback"}}` and stops no other.
-    A folder that does not exist has no functions.
+    A folder that does not exist has no functions; one that does is put last on `sys.path`, so that its files can share modules.
     """
     found: list[dict[str, Any]] = []
+    if dir not in sys.path and Path(dir).is_dir():
+        sys.path.append(dir)
     for file in sorted(Path(dir).glob("[!_]*.py")):
         try:
             source = _of_file(file)
             for attribute, declared in _declared(cache.get_or_compile(source)):
                 name = declared.name or attribute
+                _check_name(name)
                 if any(other.get("name") == name for other in found):
                     raise RagbusError("CONFLICT", f"another file has a function {name!r}")
                 found.append(_add(name, source, attribute, declared))
@@ -130,8 +136,13 @@ def source_of(*, id: int) -> dict[str, Any]:  # noqa: A002
     return {"code": importlib.util.decode_source(file.read_bytes()) if file.suffix == ".py" and file.is_file() else None}
 
 
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RagbusError("INVALID", f"name {name!r} must match {_NAME.pattern}")
+
+
 def _module(name: str) -> str:
-    if not isinstance(name, str) or not _MODULE.fullmatch(name):
+    if not _MODULE.fullmatch(name):
         raise RagbusError("INVALID", f"module {name!r} is no dotted module name")
     return name
 
