@@ -124,7 +124,7 @@ def _each_value(convert: Convert | None) -> Convert | None:
 def _array(_: Any, arguments: _Arguments, _seen: _Arguments) -> Shape:
     """Make an array of the scalar type that the hint names (`NDArray[np.float32]`), else of what the values are."""
     scalars = typing.get_args(arguments[1]) if len(arguments) == 2 else ()  # noqa: PLR2004 - ndarray[shape, dtype[scalar]]
-    scalar = next((it for it in scalars if isinstance(it, type) and not it.__subclasses__()), None)
+    scalar = next((it for it in scalars if _is_class(np.generic)(it) and not it.__subclasses__()), None)
     return Shape({"type": "array"}, lambda value: np.asarray(value, scalar))
 
 
@@ -167,14 +167,16 @@ def _tuple(_: Any, arguments: _Arguments, seen: _Arguments) -> Shape:
 
 
 def _typed_dict(cls: Any, _: _Arguments, seen: _Arguments) -> Shape:
-    shapes = {name: shape_of(_unwrapped(hint), seen) for name, hint in _hints(cls).items()}
-    schema = _object(shapes, [name for name in shapes if name in cls.__required_keys__], closed=False)
-    converts = {name: shape.convert for name, shape in shapes.items() if shape.convert is not None}
-    return Shape(schema, (lambda value: _converted(value, converts)) if converts else None)
-
-
-def _unwrapped(hint: Any) -> Any:
-    return typing.get_args(hint)[0] if typing.get_origin(hint) in {typing.Required, typing.NotRequired} else hint
+    hints = _hints(cls)
+    marks = {name: typing.get_origin(hint) for name, hint in hints.items()}
+    marked = {name for name, mark in marks.items() if mark in {typing.Required, typing.NotRequired}}
+    shapes = {name: shape_of(typing.get_args(hint)[0] if name in marked else hint, seen) for name, hint in hints.items()}
+    required = [
+        name
+        for name, mark in marks.items()
+        if mark is typing.Required or (mark is not typing.NotRequired and name in cls.__required_keys__)
+    ]
+    return Shape(_object(shapes, required, closed=False), _each_field(shapes, dict))
 
 
 def _dataclass(cls: Any, _: _Arguments, seen: _Arguments) -> Shape:
@@ -182,8 +184,7 @@ def _dataclass(cls: Any, _: _Arguments, seen: _Arguments) -> Shape:
     taken = [it for it in dataclasses.fields(cls) if it.init]
     shapes = {it.name: shape_of(hints.get(it.name, Any), seen) for it in taken}
     required = [it.name for it in taken if it.default is dataclasses.MISSING and it.default_factory is dataclasses.MISSING]
-    converts = {name: shape.convert for name, shape in shapes.items() if shape.convert is not None}
-    return Shape(_object(shapes, required, closed=True), lambda value: cls(**_converted(value, converts)))
+    return Shape(_object(shapes, required, closed=True), _each_field(shapes, cls))
 
 
 def _object(shapes: dict[str, Shape], required: list[str], *, closed: bool) -> Schema:
@@ -191,8 +192,16 @@ def _object(shapes: dict[str, Shape], required: list[str], *, closed: bool) -> S
     return schema | ({"required": required} if required else {}) | ({"additionalProperties": False} if closed else {})
 
 
-def _converted(value: Any, converts: dict[str, Convert]) -> dict[str, Any]:
-    return {name: converts[name](item) if name in converts else item for name, item in _wanted(value, "an object", dict).items()}
+def _each_field(shapes: dict[str, Shape], make: Callable[..., Any]) -> Convert | None:
+    converts = {name: shape.convert for name, shape in shapes.items() if shape.convert is not None}
+    if not converts and make is dict:
+        return None
+
+    def convert(value: Any) -> Any:
+        given = _wanted(value, "an object", dict)
+        return make(**{name: converts[name](item) if name in converts else item for name, item in given.items()})
+
+    return convert
 
 
 def _hints(target: Any) -> dict[str, Any]:

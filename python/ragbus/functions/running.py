@@ -6,19 +6,18 @@ import asyncio
 import inspect
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextvars import Context, copy_context
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragbus.errors import RagbusError
 from ragbus.functions import calls, payload, registered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from ragbus.functions.calls import Call
     from ragbus.functions.registered import Function
 
 T = TypeVar("T")
@@ -60,8 +59,8 @@ class _Invocation:
     def value(self) -> Any:
         """Call the function; one that is async is run to its end."""
         if self.function.kind == "async":
-            with _Loop(self.call, self.context) as loop:
-                return self.user_code(lambda: loop.run(self.invoke()))
+            with _Loop(self) as loop:
+                return loop.run(self.invoke())
         return self.user_code(self.invoke)
 
     def invoke(self) -> Any:
@@ -86,12 +85,40 @@ class _Invocation:
         return calls.stoppable(self.call.number, code) if self.function.hard_cancel else code()
 
 
+class _Stoppable(Coroutine[Any, Any, T]):
+    """A coroutine whose steps `function_kill` may stop: a step is its author's code, between steps the event loop's runs."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], number: int) -> None:
+        self._work = work
+        self._number = number
+
+    def send(self, value: Any) -> Any:
+        return self._step(lambda: self._work.send(value))
+
+    def throw(self, *error: Any) -> Any:
+        return self._step(lambda: self._work.throw(*error))
+
+    def _step(self, step: Callable[[], Any]) -> Any:
+        try:
+            return calls.stoppable(self._number, step)
+        except RagbusError:
+            self._work.close()  # stopped, maybe before it began
+            raise
+
+    def close(self) -> None:
+        self._work.close()
+
+    def __await__(self) -> Any:
+        return self._work.__await__()
+
+
 class _Loop:
     """An event loop of one call: coroutines are cancelled when the call is over. Its worker threads are not waited for."""
 
-    def __init__(self, call: Call, context: Context) -> None:
-        self._call = call
-        self._context = context
+    def __init__(self, invocation: _Invocation) -> None:
+        self._call = invocation.call
+        self._context = invocation.context
+        self._hard_cancel = invocation.function.hard_cancel
         self._loop = asyncio.new_event_loop()
 
     def __enter__(self) -> _Loop:
@@ -100,7 +127,7 @@ class _Loop:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine until it ends or its call is over: then it is cancelled, and TIMEOUT or CANCELLED raised."""
         loop, call = self._loop, self._call
-        task = loop.create_task(work, context=self._context)
+        task = loop.create_task(_Stoppable(work, call.number) if self._hard_cancel else work, context=self._context)
         left = call.seconds_left()
         timer = loop.call_later(max(0.0, left), task.cancel) if math.isfinite(left) else None
         call.on_cancel = lambda: loop.call_soon_threadsafe(task.cancel)
@@ -192,8 +219,8 @@ class _Stream:
             self._items = value if isinstance(value, (Iterator, AsyncIterator)) else iter((value,))
         items = self._items
         if isinstance(items, AsyncIterator):
-            loop = self._loop = self._loop or _Loop(invocation.call, invocation.context)
-            return invocation.user_code(lambda: loop.run(_step(items)))
+            loop = self._loop = self._loop or _Loop(invocation)
+            return loop.run(_step(items))
         return invocation.user_code(lambda: invocation.context.run(next, items, _END))
 
     def close(self) -> None:
