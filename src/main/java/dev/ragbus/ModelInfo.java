@@ -3,7 +3,9 @@ package dev.ragbus;
 import com.fasterxml.jackson.annotation.JsonInclude;
 
 /**
- * A loaded model.
+ * A model that is loaded or being loaded. Of one that is being loaded, {@code engine} and {@code
+ * precision} are what was asked for, and {@code dimensions}, {@code maxTokens} and {@code
+ * memoryBytes} are not known.
  *
  * @param modelName its name
  * @param modelType what it does
@@ -14,8 +16,10 @@ import com.fasterxml.jackson.annotation.JsonInclude;
  * @param precision the numbers it computes in
  * @param state {@code loading} or {@code ready}
  * @param memoryBytes memory taken by loading it
- * @param loadMillis how long loading took
- * @param lastUsedMillisAgo time since a request last used it
+ * @param loadMillis how long loading took, or has taken so far
+ * @param lastUsedMillisAgo time since a request last used it; 0 while one does
+ * @param progress how far its load is; null where none is under way. A model that is {@code ready}
+ *     may be loaded again
  */
 public record ModelInfo(
     String modelName,
@@ -28,4 +32,21 @@ public record ModelInfo(
     String state,
     long memoryBytes,
     long loadMillis,
-    long lastUsedMillisAgo) {}
+    long lastUsedMillisAgo,
+    @JsonInclude(JsonInclude.Include.NON_NULL) Progress progress) {
+
+  /**
+   * How far a load is.
+   *
+   * @param phase {@code waiting}, {@code locating}, {@code downloading}, {@code converting}, {@code
+   *     quantizing} or {@code loading}
+   * @param file the file that is fetched; null for none
+   * @param doneBytes bytes fetched of all files; 0 where nothing is fetched
+   * @param totalBytes bytes of all files; 0 where nothing is fetched or it is not known
+   */
+  public record Progress(
+      String phase,
+      @JsonInclude(JsonInclude.Include.NON_NULL) String file,
+      long doneBytes,
+      long totalBytes) {}
+}

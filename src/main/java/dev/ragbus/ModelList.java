@@ -3,7 +3,7 @@ package dev.ragbus;
 import java.util.List;
 
 /**
- * The loaded models.
+ * The models that are loaded or being loaded.
  *
  * @param cachedModels one entry a model
  * @param totalCount how many there are

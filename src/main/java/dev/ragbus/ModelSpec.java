@@ -23,7 +23,7 @@ import java.util.function.Consumer;
  * @param pooling replaces the model's own pooling
  * @param normalize whether vectors are scaled to length 1 where a request does not say; default yes
  * @param prompts named prompts, added to the model's own
- * @param pinned whether the model is never evicted; default false
+ * @param pinned whether the model never goes for another or for want of use; default false
  */
 public record ModelSpec(
     String modelName,
@@ -83,6 +83,11 @@ public record ModelSpec(
   /** The same under another name. */
   public ModelSpec withModelName(String modelName) {
     return with(draft -> draft.modelName = modelName);
+  }
+
+  /** The same with another type; null for {@link ModelType#EMBEDDING}. */
+  public ModelSpec withModelType(ModelType modelType) {
+    return with(draft -> draft.modelType = modelType);
   }
 
   /** The same, loaded again even where it is loaded. */

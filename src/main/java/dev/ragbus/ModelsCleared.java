@@ -6,7 +6,7 @@ import java.util.List;
  * What clearing came to.
  *
  * @param status always {@code cleared}
- * @param clearedModels the cache keys that are gone
+ * @param clearedModels the cache keys that are gone, or whose load was cancelled
  * @param remainingModels the cache keys that are left
  */
 public record ModelsCleared(

@@ -43,14 +43,7 @@ public final class OptionsReader {
 
   /** Keys, or beginnings of keys, that bind and are checked but that nothing acts on yet. */
   private static final List<String> NOT_ACTING =
-      List.of(
-          "python.enable_gc",
-          "python.gc_interval",
-          "python.max_cached_models",
-          "python.model_cache_timeout",
-          "functions.",
-          "lanes.function",
-          "cluster.");
+      List.of("python.enable_gc", "python.gc_interval", "functions.", "lanes.function", "cluster.");
 
   static {
     collect("", JsonBodies.MAPPER.constructType(RagbusOptions.class));

@@ -9,7 +9,8 @@ import java.util.Map;
  * @param operations by operation ({@code embed}, {@code rerank}, …)
  * @param queue the inference queue
  * @param lanes one entry a lane
- * @param models one entry a loaded model
+ * @param models one entry a model that is loaded or being loaded
+ * @param modelCache how requests found their models
  * @param residentBytes resident memory of the process
  */
 public record Stats(
@@ -17,6 +18,7 @@ public record Stats(
     Queue queue,
     List<Lane> lanes,
     List<ModelInfo> models,
+    ModelCache modelCache,
     long residentBytes) {
 
   /**
@@ -62,4 +64,25 @@ public record Stats(
    * @param replaced how often its thread was abandoned and replaced
    */
   public record Lane(String name, String role, String state, long calls, long replaced) {}
+
+  /**
+   * The models' comings and goings.
+   *
+   * @param hits requests whose model was loaded
+   * @param misses requests whose model had to be loaded first
+   * @param loads loads that succeeded
+   * @param failedLoads loads that failed
+   * @param cancelledLoads loads that were cancelled
+   * @param evictions models that went because others were used more recently, or after a time
+   *     without use
+   * @param loadMillis time that the loads took which succeeded
+   */
+  public record ModelCache(
+      long hits,
+      long misses,
+      long loads,
+      long failedLoads,
+      long cancelledLoads,
+      long evictions,
+      long loadMillis) {}
 }

@@ -116,13 +116,30 @@ class BusRagbusTest {
             Map.entry(
                 RAG.getModel(),
                 new ModelInfo(
-                    "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "e", "f32", "ready", 1, 2, 3)),
+                    "m",
+                    ModelType.EMBEDDING,
+                    "embedding:m",
+                    4,
+                    256,
+                    "e",
+                    "f32",
+                    "ready",
+                    1,
+                    2,
+                    3,
+                    null)),
             Map.entry(RAG.clearModels(), CLEARED),
             Map.entry(RAG.cleanup(), CLEANED),
             Map.entry(RAG.health(), new Health("UP", true, List.of())),
             Map.entry(
                 RAG.stats(),
-                new Stats(Map.of(), new Stats.Queue(0, 0, 0, 0, 0, 0, 0), List.of(), List.of(), 0)))
+                new Stats(
+                    Map.of(),
+                    new Stats.Queue(0, 0, 0, 0, 0, 0, 0),
+                    List.of(),
+                    List.of(),
+                    new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0),
+                    0)))
         .get(address);
   }
 

@@ -188,7 +188,8 @@ public final class FakeService extends VerticleBase {
   }
 
   private static ModelInfo info(String name, ModelType type) {
-    return new ModelInfo(name, type, type.cacheKey(name), 3, 256, "fake", "f32", "ready", 1, 1, 1);
+    return new ModelInfo(
+        name, type, type.cacheKey(name), 3, 256, "fake", "f32", "ready", 1, 1, 1, null);
   }
 
   private static Object tokenize(TokenizeRequest request) {
@@ -226,7 +227,13 @@ public final class FakeService extends VerticleBase {
   }
 
   private static Object stats() {
-    return new Stats(Map.of(), new Stats.Queue(0, 0, 0, 0, 0, 0, 0), List.of(), List.of(), 1);
+    return new Stats(
+        Map.of(),
+        new Stats.Queue(0, 0, 0, 0, 0, 0, 0),
+        List.of(),
+        List.of(),
+        new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0),
+        1);
   }
 
   private static Object models() {

@@ -280,7 +280,7 @@ class JsonBodiesTest {
         """);
     ModelInfo embedding =
         new ModelInfo(
-            "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "onnx", "f32", "ready", 1, 2, 3);
+            "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "onnx", "f32", "ready", 1, 2, 3, null);
     String embeddingJson =
         """
         {"model_name": "m", "model_type": "embedding", "cache_key": "embedding:m",
@@ -303,8 +303,30 @@ class JsonBodiesTest {
             "ready",
             1,
             2,
-            3);
+            3,
+            null);
     assertThat(JsonBodies.format(reranker).containsKey("dimensions")).isFalse();
+    writes(
+        new ModelInfo(
+            "m",
+            ModelType.EMBEDDING,
+            "embedding:m",
+            null,
+            0,
+            "auto",
+            "auto",
+            "loading",
+            0,
+            2,
+            0,
+            new ModelInfo.Progress("downloading", "onnx/model.onnx", 5, 90)),
+        """
+        {"model_name": "m", "model_type": "embedding", "cache_key": "embedding:m",
+         "max_tokens": 0, "engine": "auto", "precision": "auto", "state": "loading",
+         "memory_bytes": 0, "load_millis": 2, "last_used_millis_ago": 0,
+         "progress": {"phase": "downloading", "file": "onnx/model.onnx",
+                      "done_bytes": 5, "total_bytes": 90}}
+        """);
     writes(
         new ModelsCleared("cleared", List.of("a"), List.of("b")),
         "{\"status\": \"cleared\", \"cleared_models\": [\"a\"], \"remaining_models\": [\"b\"]}");

@@ -42,7 +42,8 @@ class MessageCodecsTest {
   }
 
   private static final ModelInfo INFO =
-      new ModelInfo("m", ModelType.EMBEDDING, "embedding:m", 4, 256, "e", "f32", "ready", 1, 2, 3);
+      new ModelInfo(
+          "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "e", "f32", "ready", 1, 2, 3, null);
 
   static Stream<Record> records() {
     String odd = "ü\u0000\uFFFE😀\"\\";
@@ -96,6 +97,7 @@ class MessageCodecsTest {
             new Stats.Queue(1, 2, 3, 4, 5, 6, 7),
             List.of(new Stats.Lane("l", "inference", "idle", 1, 0)),
             List.of(INFO),
+            new Stats.ModelCache(1, 2, 3, 4, 5, 6, 7),
             1L << 40),
         NoArguments.INSTANCE,
         new Embeddings(

@@ -220,10 +220,6 @@ class OptionsReaderTest {
             """);
     assertThat(OptionsReader.notActing(options))
         .containsExactlyInAnyOrder(
-            "python.enable_gc",
-            "python.max_cached_models",
-            "functions.allow_source",
-            "lanes.function",
-            "cluster.enabled");
+            "python.enable_gc", "functions.allow_source", "lanes.function", "cluster.enabled");
   }
 }

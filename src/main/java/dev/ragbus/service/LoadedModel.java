@@ -45,8 +45,9 @@ final class LoadedModel {
   }
 
   /** A job ends; returns whether the model is retired and nobody uses it any more. */
-  boolean release() {
+  boolean release(long nowNanos) {
     users--;
+    lastUsedNanos = nowNanos;
     return retired && users == 0;
   }
 
@@ -56,7 +57,22 @@ final class LoadedModel {
     return users == 0;
   }
 
-  ModelInfo info(long nowNanos) {
+  /** Whether a job uses it. */
+  boolean isInUse() {
+    return users > 0;
+  }
+
+  /** When a job last began or ended using it, or it was loaded. */
+  long idleSinceNanos() {
+    return lastUsedNanos;
+  }
+
+  /**
+   * Describes the model.
+   *
+   * @param again how far its being loaded again is; null where it is not
+   */
+  ModelInfo info(long nowNanos, ModelInfo.Progress again) {
     return new ModelInfo(
         name(),
         type(),
@@ -68,6 +84,7 @@ final class LoadedModel {
         "ready",
         engineModel.memoryBytes(),
         engineModel.loadMillis(),
-        (nowNanos - lastUsedNanos) / 1_000_000);
+        isInUse() ? 0 : (nowNanos - lastUsedNanos) / 1_000_000,
+        again);
   }
 }

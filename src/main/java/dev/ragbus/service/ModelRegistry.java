@@ -1,5 +1,6 @@
 package dev.ragbus.service;
 
+import dev.ragbus.JsonBodies;
 import dev.ragbus.ModelInfo;
 import dev.ragbus.ModelList;
 import dev.ragbus.ModelLoad;
@@ -9,56 +10,64 @@ import dev.ragbus.ModelsCleared;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
+import dev.ragbus.Stats;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.environment.PackagedModels;
+import dev.ragbus.service.ModelLocator.Located;
+import dev.ragbus.service.ModelLocator.Origin;
+import io.vertx.core.AsyncResult;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
-import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
+import java.util.Objects;
+import java.util.Set;
 import java.util.function.LongSupplier;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
- * The models of a deployment: which are loaded, which are being loaded, which one a request means.
+ * The models of a deployment: which are loaded, which are being loaded, which one a request means,
+ * and which ones go.
  *
- * <p>Belongs to the service's event loop. A model that is cleared or replaced is forgotten at once
- * and unloaded when the last job that uses it has ended.
+ * <p>Belongs to the service's event loop. A model that is cleared, replaced or evicted is forgotten
+ * at once and unloaded when the last job that uses it has ended. An evicted one comes back as it
+ * was loaded when it is asked for again.
+ *
+ * <p>Whoever is handed a model must {@link #acquire} it before the event loop goes on: {@link
+ * #tick} lets go of models that nobody uses.
  */
 final class ModelRegistry {
   private static final System.Logger LOG = System.getLogger(ModelRegistry.class.getName());
 
   private final Engine engine;
   private final RagbusOptions options;
-  private final PackagedModels packaged;
-  private final Context context;
   private final LongSupplier nanoClock;
+  private final ModelLocator locator;
+  private final CachePolicy policy;
   private final Map<String, String> canonicalNames = new HashMap<>();
   private final Map<String, LoadedModel> loaded = new LinkedHashMap<>();
-  private final Map<String, Loading> loading = new LinkedHashMap<>();
+  private final Set<ModelLoading> loading = new LinkedHashSet<>();
+  private final Map<String, Recipe> configured = new HashMap<>();
+  private final Map<String, Recipe> recipes = new HashMap<>();
   private ModelSpec defaultEmbedding;
   private Future<ModelSpec> defaultReranker = Future.succeededFuture();
+  private long hits;
+  private long misses;
+  private long loads;
+  private long failedLoads;
+  private long cancelledLoads;
+  private long evictions;
+  private long loadMillis;
 
-  /** A load under way, which later callers join. */
-  private record Loading(ModelSpec spec, Future<LoadedModel> result) {}
-
-  /** Where a model was found and what its folder says it is. */
-  private record Located(String path, ModelType type) {}
-
-  /** Who asks for a model decides where it may come from. */
-  enum Origin {
-    /** The deployment's own configuration. */
-    CONFIGURATION,
-    /** An explicit load. */
-    LOAD_REQUEST,
-    /** Another request that names a model. */
-    USE
-  }
+  /** How a model was loaded. */
+  private record Recipe(ModelSpec spec, Origin origin) {}
 
   ModelRegistry(
       Engine engine,
@@ -68,12 +77,18 @@ final class ModelRegistry {
       LongSupplier nanoClock) {
     this.engine = engine;
     this.options = options;
-    this.packaged = packaged;
-    this.context = context;
     this.nanoClock = nanoClock;
+    this.locator = new ModelLocator(engine, options.models(), packaged, context);
+    this.policy =
+        new CachePolicy(
+            options.python().maxCachedModels(), options.python().modelCacheTimeout().toNanos());
     packaged
         .names()
         .forEach((name, aliases) -> aliases.forEach(alias -> canonicalNames.put(alias, name)));
+    for (ModelSpec each : options.models().preload()) {
+      ModelSpec spec = canonical(each);
+      configured.put(spec.cacheKey(), new Recipe(spec, Origin.CONFIGURATION));
+    }
   }
 
   /**
@@ -84,7 +99,7 @@ final class ModelRegistry {
   Future<Void> start() {
     List<Future<?>> work = new ArrayList<>();
     for (ModelSpec spec : options.models().preload()) {
-      work.add(load(spec, Origin.CONFIGURATION));
+      work.add(load(spec, Origin.CONFIGURATION, null));
     }
     Future<LoadedModel> embedding =
         firstOf(options.models().embedding(), 0, ModelType.EMBEDDING, new ArrayList<>())
@@ -111,8 +126,7 @@ final class ModelRegistry {
       return Future.succeededFuture();
     }
     String name = names.get(index);
-    return typed(canonical(name), type, Origin.CONFIGURATION)
-        .compose(spec -> loadModel(spec, Origin.CONFIGURATION))
+    return use(ModelSpec.of(canonical(name), type), type, Origin.CONFIGURATION)
         .onSuccess(
             model ->
                 LOG.log(
@@ -137,11 +151,10 @@ final class ModelRegistry {
       return ofDefault(defaultEmbedding, "models.embedding");
     }
     String canonical = canonical(name);
-    if (find(canonical, ModelType.EMBEDDING) == null
-        && find(canonical, ModelType.CROSS_ENCODER) != null) {
+    if (ready(canonical, ModelType.EMBEDDING) == null && ready(canonical, null) != null) {
       return Future.failedFuture(wrongType(name, ModelType.CROSS_ENCODER, "embed"));
     }
-    return typed(canonical, ModelType.EMBEDDING, Origin.USE).compose(spec -> use(spec, Origin.USE));
+    return request(ModelSpec.of(canonical, null), ModelType.EMBEDDING, Origin.USE);
   }
 
   /** The model that ranks for a request: the named one, or the default for null. */
@@ -149,7 +162,7 @@ final class ModelRegistry {
     if (name == null) {
       return defaultReranker.compose(spec -> ofDefault(spec, "models.reranker"));
     }
-    return typed(canonical(name), null, Origin.USE).compose(spec -> use(spec, Origin.USE));
+    return request(ModelSpec.of(canonical(name), null), null, Origin.USE);
   }
 
   private Future<LoadedModel> ofDefault(ModelSpec spec, String key) {
@@ -158,15 +171,54 @@ final class ModelRegistry {
           RagbusException.of(
               Kind.MODEL_NOT_FOUND, "no model was named and none of " + key + " could be had"));
     }
-    return use(spec, Origin.CONFIGURATION);
+    return request(spec, spec.modelType(), Origin.CONFIGURATION);
   }
 
-  /** A model as it is loaded or being loaded, with whatever options; else it is loaded now. */
-  private Future<LoadedModel> use(ModelSpec spec, Origin origin) {
-    Loading underWay = loading.get(spec.cacheKey());
-    return underWay == null || loaded.containsKey(spec.cacheKey())
-        ? loadModel(spec, origin)
-        : underWay.result;
+  private Future<LoadedModel> request(ModelSpec spec, ModelType type, Origin origin) {
+    if (ready(spec.modelName(), type) == null) {
+      misses++;
+    } else {
+      hits++;
+    }
+    return use(spec, type, origin);
+  }
+
+  /**
+   * A model as it is loaded or being loaded, with whatever options; else it is loaded now, as it
+   * was the last time.
+   *
+   * @param type what it must be; null for anything
+   */
+  private Future<LoadedModel> use(ModelSpec spec, ModelType type, Origin origin) {
+    LoadedModel ready = ready(spec.modelName(), type);
+    if (ready != null) {
+      return Future.succeededFuture(ready);
+    }
+    ModelLoading underWay = underWay(spec.modelName(), type);
+    if (underWay == null) {
+      return keys(spec.modelName(), type)
+          .map(this::recipe)
+          .filter(Objects::nonNull)
+          .findFirst()
+          .map(recipe -> begin(recipe.spec, true, recipe.origin, null))
+          .orElseGet(() -> begin(spec, type != null, origin, null));
+    }
+    return ofType(type, underWay.join(null));
+  }
+
+  /** What was joined may turn out to be of another type. */
+  private static Future<LoadedModel> ofType(ModelType type, Future<LoadedModel> joined) {
+    return joined.compose(
+        model ->
+            type == null || model.type() == type
+                ? Future.succeededFuture(model)
+                : Future.failedFuture(wrongType(model.name(), model.type(), type.wireName())));
+  }
+
+  private static RagbusException wrongType(String name, ModelType is, String use) {
+    return RagbusException.of(
+        Kind.TYPE_CONVERSION,
+        "model '" + name + "' is of type " + is.wireName() + " and cannot be used for " + use);
   }
 
   /** The name of the default embedding model; null where there is none. */
@@ -180,81 +232,85 @@ final class ModelRegistry {
     return spec == null ? null : spec.modelName();
   }
 
-  /** A name and what it is used for, as a spec; without a type, the model's own decides. */
-  private Future<ModelSpec> typed(String name, ModelType type, Origin origin) {
-    for (ModelType known : type == null ? ModelType.values() : new ModelType[] {type}) {
-      LoadedModel model = find(name, known);
-      if (model != null) {
-        return Future.succeededFuture(model.spec());
-      }
-      Loading underWay = loading.get(known.cacheKey(name));
-      if (underWay != null) {
-        return Future.succeededFuture(underWay.spec);
-      }
-    }
-    ModelSpec unknown = ModelSpec.of(name, type);
-    return locate(unknown, origin)
-        .compose(
-            located ->
-                type != null && located.type != type
-                    ? Future.failedFuture(wrongType(name, located.type, type.wireName()))
-                    : Future.succeededFuture(ModelSpec.of(name, located.type)));
-  }
-
-  private static RagbusException wrongType(String name, ModelType is, String use) {
-    return RagbusException.of(
-        Kind.TYPE_CONVERSION,
-        "model '" + name + "' is of type " + is.wireName() + " and cannot be used for " + use);
-  }
-
-  /** Loads a model, or tells that it is loaded. */
-  Future<ModelLoad> load(ModelSpec requested, Origin origin) {
-    ModelSpec spec = requested.withModelName(canonical(requested.modelName()));
-    boolean before = loaded.containsKey(spec.cacheKey()) && !spec.forceReload();
-    return loadModel(spec, origin)
-        .map(
-            model ->
-                new ModelLoad(
-                    before ? ModelLoad.Status.ALREADY_LOADED : ModelLoad.Status.LOADED,
-                    model.name(),
-                    model.type(),
-                    model.engineModel().dimensions(),
-                    spec.cacheKey(),
-                    List.copyOf(loaded.keySet())));
-  }
-
-  private Future<LoadedModel> loadModel(ModelSpec spec, Origin origin) {
-    String key = spec.cacheKey();
-    LoadedModel ready = loaded.get(key);
+  /**
+   * Loads a model, or tells that it is loaded; with other options too, which {@code force_reload}
+   * would load it with.
+   *
+   * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
+   */
+  Future<ModelLoad> load(ModelSpec requested, Origin origin, String requestId) {
+    ModelSpec spec = canonical(requested);
+    LoadedModel ready = loaded.get(spec.cacheKey());
     if (ready != null && !spec.forceReload()) {
-      return Future.succeededFuture(ready);
+      warnOfDifferences(ready.spec(), spec);
+      return Future.succeededFuture(answer(ModelLoad.Status.ALREADY_LOADED, ready));
     }
-    Loading underWay = loading.get(key);
-    if (underWay != null) {
-      return underWay.spec.sameOptions(spec)
-          ? underWay.result
-          : Future.failedFuture(
-              RagbusException.of(
-                  Kind.CONFLICT, "'" + key + "' is being loaded with other options"));
+    ModelLoading underWay = underWay(spec.modelName(), spec.modelType());
+    if (underWay != null && !underWay.mayBecome(spec)) {
+      return Future.failedFuture(
+          RagbusException.of(
+              Kind.CONFLICT, "'" + spec.cacheKey() + "' is being loaded with other options"));
     }
-    Future<LoadedModel> result = locate(spec, origin).compose(located -> loadFrom(spec, located));
-    if (!result.isComplete()) {
-      loading.put(key, new Loading(spec, result));
-      result.onComplete(done -> loading.remove(key));
-    }
-    return result;
+    Future<LoadedModel> result =
+        underWay == null
+            ? begin(spec, true, origin, requestId)
+            : ofType(spec.modelType(), underWay.join(requestId));
+    return result.map(model -> answer(ModelLoad.Status.LOADED, model));
   }
 
-  private Future<LoadedModel> loadFrom(ModelSpec spec, Located located) {
-    if (located.type != spec.modelType()) {
-      return Future.failedFuture(
-          wrongType(spec.modelName(), located.type, spec.modelType().wireName()));
+  private static void warnOfDifferences(ModelSpec is, ModelSpec asked) {
+    JsonObject present = JsonBodies.format(is);
+    JsonObject defaults = JsonBodies.format(ModelSpec.of(asked.modelName(), asked.modelType()));
+    JsonObject wanted = JsonBodies.format(asked);
+    List<String> different =
+        wanted.fieldNames().stream()
+            .filter(key -> !Objects.equals(wanted.getValue(key), defaults.getValue(key)))
+            .filter(key -> !Objects.equals(wanted.getValue(key), present.getValue(key)))
+            .toList();
+    if (!different.isEmpty()) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "{0} stays loaded as it is, though it was asked for with other {1}; force_reload loads"
+              + " it again",
+          is.cacheKey(),
+          different);
     }
+  }
+
+  private ModelLoad answer(ModelLoad.Status status, LoadedModel model) {
+    return new ModelLoad(
+        status,
+        model.name(),
+        model.type(),
+        model.engineModel().dimensions(),
+        model.spec().cacheKey(),
+        List.copyOf(loaded.keySet()));
+  }
+
+  private Future<LoadedModel> begin(
+      ModelSpec spec, boolean typed, Origin origin, String requestId) {
+    ModelLoading load = new ModelLoading(spec, typed, nanoClock.getAsLong());
+    loading.add(load);
+    Future<LoadedModel> caller = load.join(requestId);
+    locator
+        .locate(load.spec(), origin, load.id())
+        .compose(located -> loadFrom(load, located))
+        .onComplete(described -> ended(load, origin, described));
+    return caller;
+  }
+
+  private Future<Engine.Model> loadFrom(ModelLoading load, Located located) {
+    if (!load.found(located.type())) {
+      String wanted = load.spec().modelType().wireName();
+      return Future.failedFuture(wrongType(load.spec().modelName(), located.type(), wanted));
+    }
+    ModelSpec spec = load.spec();
     JsonObject body =
         new JsonObject()
+            .put("load_id", load.id())
             .put("name", spec.modelName())
             .put("type", spec.modelType().wireName())
-            .put("path", located.path)
+            .put("path", located.path())
             .put("lanes", engine.inferenceLanes())
             .put("precision", spec.precision())
             .put("engine", spec.engine())
@@ -265,80 +321,7 @@ final class ModelRegistry {
     putIfPresent(body, "max_tokens", spec.maxTokens());
     putIfPresent(body, "pooling", spec.pooling());
     putIfPresent(body, "normalize", spec.normalize());
-    return engine.load(body).map(described -> install(spec, described));
-  }
-
-  private LoadedModel install(ModelSpec spec, Engine.Model described) {
-    LoadedModel model =
-        new LoadedModel(spec.withForceReload(false), described, nanoClock.getAsLong());
-    LoadedModel old = loaded.put(spec.cacheKey(), model);
-    if (old != null) {
-      retire(old);
-    }
-    LOG.log(
-        System.Logger.Level.INFO,
-        "loaded {0} in {1} ms ({2}, {3})",
-        spec.cacheKey(),
-        described.loadMillis(),
-        described.engine(),
-        described.precision());
-    return model;
-  }
-
-  private Future<Located> locate(ModelSpec spec, Origin origin) {
-    boolean mayFetch = origin != Origin.USE || options.models().allow().contains(spec.modelName());
-    return context
-        .executeBlocking(() -> folders(spec, origin), false)
-        .compose(
-            body -> {
-              body.put("allow_hub", mayFetch && !options.models().offline());
-              return engine.control(Engine.Control.LOCATE, body);
-            })
-        .map(
-            found ->
-                new Located(
-                    found.getString("path"),
-                    found.getString("type").equals(ModelType.CROSS_ENCODER.wireName())
-                        ? ModelType.CROSS_ENCODER
-                        : ModelType.EMBEDDING));
-  }
-
-  /** What Python needs to find a model; touches the disk, so it runs on a worker thread. */
-  private JsonObject folders(ModelSpec spec, Origin origin) throws IOException {
-    JsonObject folders = new JsonObject();
-    Optional<Path> own = packaged.folder(spec.modelName());
-    own.ifPresent(folder -> folders.put(spec.modelName(), folder.toString()));
-    JsonObject body =
-        new JsonObject()
-            .put("name", spec.modelName())
-            .put("packaged", folders)
-            .put("source", spec.source().name().toLowerCase(java.util.Locale.ROOT));
-    putIfPresent(body, "revision", spec.revision());
-    putIfPresent(body, "models_dir", options.models().dir());
-    if (spec.path() != null) {
-      body.put("path", confined(spec.path(), origin).toString());
-    }
-    return body;
-  }
-
-  /** A folder named by a request must lie in the folder of models. */
-  private Path confined(String path, Origin origin) throws IOException {
-    if (origin == Origin.CONFIGURATION) {
-      return Path.of(path).toAbsolutePath();
-    }
-    if (options.models().dir() == null) {
-      throw RagbusException.of(Kind.FORBIDDEN, "path needs [models] dir, which is not set");
-    }
-    try {
-      Path folder = Path.of(options.models().dir()).toRealPath();
-      Path wanted = folder.resolve(path).toRealPath();
-      if (wanted.startsWith(folder)) {
-        return wanted;
-      }
-    } catch (java.nio.file.FileSystemException | java.nio.file.InvalidPathException missing) {
-      throw RagbusException.of(Kind.MODEL_NOT_FOUND, "path names no folder in [models] dir");
-    }
-    throw RagbusException.of(Kind.FORBIDDEN, "path leads out of [models] dir");
+    return engine.load(body);
   }
 
   private static void putIfPresent(JsonObject body, String key, Object value) {
@@ -347,13 +330,120 @@ final class ModelRegistry {
     }
   }
 
+  /** A load has ended, or the cancelled one has been noticed. */
+  private void ended(ModelLoading load, Origin origin, AsyncResult<Engine.Model> described) {
+    boolean wanted = loading.remove(load);
+    if (wanted && described.succeeded()) {
+      loads++;
+      loadMillis += described.result().loadMillis();
+      load.succeed(install(load.spec(), origin, described.result()));
+    } else if (wanted) {
+      failedLoads++;
+      load.fail(described.cause());
+    } else if (described.succeeded()) {
+      unload(load.spec().cacheKey(), described.result());
+    }
+  }
+
+  private LoadedModel install(ModelSpec spec, Origin origin, Engine.Model described) {
+    LoadedModel model = new LoadedModel(spec, described, nanoClock.getAsLong());
+    String key = spec.cacheKey();
+    LoadedModel old = loaded.remove(key);
+    loaded.put(key, model);
+    recipes.put(key, new Recipe(spec, origin));
+    if (old != null) {
+      retire(old);
+    }
+    LOG.log(
+        System.Logger.Level.INFO,
+        "loaded {0} in {1} ms ({2}, {3})",
+        key,
+        described.loadMillis(),
+        described.engine(),
+        described.precision());
+    evict();
+    return model;
+  }
+
+  private void evict() {
+    for (LoadedModel model : policy.leaving(loaded.values(), nanoClock.getAsLong())) {
+      LOG.log(System.Logger.Level.INFO, "{0} goes: not used lately", model.spec().cacheKey());
+      evictions++;
+      loaded.remove(model.spec().cacheKey());
+      retire(model);
+    }
+  }
+
+  /** Lets go of models, and asks how far loads are; to be called about once a second. */
+  void tick() {
+    evict();
+    loading.forEach(this::follow);
+  }
+
+  private void follow(ModelLoading load) {
+    if (!load.ask()) {
+      return;
+    }
+    engine
+        .control(Engine.Control.PROGRESS, new JsonObject().put("load_id", load.id()))
+        .map(answer -> JsonBodies.parse(answer, ModelInfo.Progress.class))
+        .onComplete(
+            answer -> {
+              load.answered(answer.result());
+              load.line(nanoClock.getAsLong())
+                  .ifPresent(line -> LOG.log(System.Logger.Level.INFO, line));
+            });
+  }
+
+  /** Ends loads that nobody but this request waits for; its callers fail with CANCELLED. */
+  void cancel(String requestId) {
+    for (ModelLoading load : List.copyOf(loading)) {
+      RagbusException reason =
+          RagbusException.of(Kind.CANCELLED, "the caller cancelled " + requestId);
+      if (load.leave(requestId, reason)) {
+        abandon(load, reason);
+      }
+    }
+  }
+
+  /** Python ends it at its next checkpoint; who asks for the model meanwhile begins anew. */
+  private void abandon(ModelLoading load, RagbusException reason) {
+    String key = load.spec().cacheKey();
+    cancelledLoads++;
+    loading.remove(load);
+    load.fail(reason);
+    LOG.log(System.Logger.Level.INFO, "the load of {0} is cancelled", key);
+    engine
+        .control(Engine.Control.CANCEL_LOAD, new JsonObject().put("load_id", load.id()))
+        .onFailure(failure -> warn("cancelling the load of " + key, failure));
+  }
+
   /** {@code sentence-transformers/X} and {@code X} are one model where X is packaged. */
   private String canonical(String name) {
     return canonicalNames.getOrDefault(name, name);
   }
 
-  private LoadedModel find(String name, ModelType type) {
-    return loaded.get(type.cacheKey(name));
+  private ModelSpec canonical(ModelSpec spec) {
+    return spec.withModelName(canonical(spec.modelName()));
+  }
+
+  /** The cache keys that a name may have; null stands for any type. */
+  private static Stream<String> keys(String name, ModelType type) {
+    return type == null
+        ? Stream.of(ModelType.values()).map(each -> each.cacheKey(name))
+        : Stream.of(type.cacheKey(name));
+  }
+
+  private LoadedModel ready(String name, ModelType type) {
+    return keys(name, type).map(loaded::get).filter(Objects::nonNull).findFirst().orElse(null);
+  }
+
+  private ModelLoading underWay(String name, ModelType type) {
+    return loading.stream().filter(load -> load.isOf(name, type)).findFirst().orElse(null);
+  }
+
+  private Recipe recipe(String key) {
+    return recipes.getOrDefault(key, configured.get(key));
   }
 
   /** A job begins to use a model. */
@@ -363,43 +453,49 @@ final class ModelRegistry {
 
   /** A job that used a model has ended. */
   void release(LoadedModel model) {
-    if (model.release()) {
-      unload(model);
+    if (model.release(nanoClock.getAsLong())) {
+      unload(model.spec().cacheKey(), model.engineModel());
     }
   }
 
   private void retire(LoadedModel model) {
     if (model.retire()) {
-      unload(model);
+      unload(model.spec().cacheKey(), model.engineModel());
     }
   }
 
-  private void unload(LoadedModel model) {
+  private void unload(String key, Engine.Model model) {
     engine
-        .control(
-            Engine.Control.UNLOAD, new JsonObject().put("handle", model.engineModel().handle()))
-        .onFailure(
-            failure ->
-                LOG.log(
-                    System.Logger.Level.WARNING,
-                    "unloading {0}: {1}",
-                    model.name(),
-                    failure.getMessage()));
+        .control(Engine.Control.UNLOAD, new JsonObject().put("handle", model.handle()))
+        .onFailure(failure -> warn("unloading " + key, failure));
   }
 
-  /** The loaded models. */
+  private static void warn(String what, Throwable failure) {
+    LOG.log(System.Logger.Level.WARNING, "{0}: {1}", what, failure.getMessage());
+  }
+
+  /** The models that are loaded or being loaded. */
   ModelList list() {
     long now = nanoClock.getAsLong();
-    List<ModelInfo> infos = new ArrayList<>();
-    loaded.values().forEach(model -> infos.add(model.info(now)));
-    return new ModelList(List.copyOf(infos), infos.size());
+    Map<String, ModelInfo> infos = new LinkedHashMap<>();
+    loaded.forEach((key, model) -> infos.put(key, model.info(now, null)));
+    for (ModelLoading load : loading) {
+      String key = load.spec().cacheKey();
+      LoadedModel ready = loaded.get(key);
+      infos.put(key, ready == null ? load.info(now) : ready.info(now, load.progress()));
+    }
+    return new ModelList(List.copyOf(infos.values()), infos.size());
   }
 
-  /** One loaded model, by name or cache key. */
+  /** One model that is loaded or being loaded, by name or cache key. */
   ModelInfo get(String nameOrKey) {
-    return matching(nameOrKey).stream()
+    if (nameOrKey == null) {
+      throw RagbusException.invalid("model is required");
+    }
+    Set<String> keys = keys(nameOrKey);
+    return list().cachedModels().stream()
+        .filter(info -> keys.contains(info.cacheKey()))
         .findFirst()
-        .map(key -> loaded.get(key).info(nanoClock.getAsLong()))
         .orElseThrow(
             () ->
                 RagbusException.of(
@@ -407,21 +503,49 @@ final class ModelRegistry {
                     "no model '" + nameOrKey + "' is loaded; loaded are " + loaded.keySet()));
   }
 
-  /** Forgets models by name or cache key, or all of them for null. */
-  ModelsCleared clear(String nameOrKey) {
-    List<String> keys = nameOrKey == null ? List.copyOf(loaded.keySet()) : matching(nameOrKey);
-    keys.forEach(key -> retire(loaded.remove(key)));
-    return new ModelsCleared("cleared", keys, List.copyOf(loaded.keySet()));
+  /** The cache keys that a name, an alias or a key with either in it stands for. */
+  private Set<String> keys(String nameOrKey) {
+    Stream<String> asName = keys(canonical(nameOrKey), null);
+    Stream<String> asKey =
+        Stream.of(ModelType.values())
+            .filter(type -> nameOrKey.startsWith(type.cacheKey("")))
+            .map(type -> type.cacheKey(canonical(nameOrKey.substring(type.cacheKey("").length()))));
+    return Stream.concat(asName, asKey).collect(Collectors.toSet());
   }
 
-  private List<String> matching(String nameOrKey) {
-    if (nameOrKey == null) {
-      throw RagbusException.invalid("model is required");
+  /**
+   * Forgets models by name or cache key, and cancels their loads; for null all that are loaded,
+   * while what is being loaded goes on.
+   */
+  ModelsCleared clear(String nameOrKey) {
+    Predicate<String> chosen = nameOrKey == null ? key -> true : keys(nameOrKey)::contains;
+    Set<String> cleared = new LinkedHashSet<>(loaded.keySet());
+    cleared.removeIf(chosen.negate());
+    cleared.forEach(key -> retire(loaded.remove(key)));
+    recipes.keySet().removeIf(chosen);
+    if (nameOrKey != null) {
+      for (ModelLoading load : List.copyOf(loading)) {
+        String key = load.spec().cacheKey();
+        if (chosen.test(key)) {
+          cleared.add(key);
+          abandon(
+              load, RagbusException.of(Kind.CANCELLED, "the load of '" + key + "' was cancelled"));
+        }
+      }
     }
-    String canonical = canonical(nameOrKey);
-    return loaded.entrySet().stream()
-        .filter(e -> e.getKey().equals(nameOrKey) || e.getValue().name().equals(canonical))
-        .map(Map.Entry::getKey)
-        .toList();
+    return new ModelsCleared("cleared", List.copyOf(cleared), List.copyOf(loaded.keySet()));
+  }
+
+  /** Forgets all models and ends all loads. */
+  void close() {
+    RagbusException reason = RagbusException.of(Kind.UNAVAILABLE, "the service is shutting down");
+    List.copyOf(loading).forEach(load -> abandon(load, reason));
+    clear(null);
+  }
+
+  /** Counters since the start. */
+  Stats.ModelCache stats() {
+    return new Stats.ModelCache(
+        hits, misses, loads, failedLoads, cancelledLoads, evictions, loadMillis);
   }
 }

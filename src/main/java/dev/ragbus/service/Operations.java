@@ -349,7 +349,7 @@ final class Operations {
   }
 
   Future<ModelLoad> load(ModelSpec spec, Call call) {
-    return models.load(spec, ModelRegistry.Origin.LOAD_REQUEST);
+    return models.load(spec, ModelLocator.Origin.LOAD_REQUEST, call.requestId());
   }
 
   Future<ModelList> list(NoArguments none, Call call) {
@@ -384,5 +384,6 @@ final class Operations {
 
   void cancel(String requestId) {
     batcher.cancel(requestId);
+    models.cancel(requestId);
   }
 }

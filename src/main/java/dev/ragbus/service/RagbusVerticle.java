@@ -199,6 +199,8 @@ public final class RagbusVerticle extends VerticleBase {
     }
     if (batcher != null) {
       metrics.observe(batcher.stats());
+      models.tick();
+      metrics.observe(models.stats(), models.list().cachedModels());
     }
   }
 
@@ -259,6 +261,7 @@ public final class RagbusVerticle extends VerticleBase {
                     batcher.stats(),
                     engine.lanes(),
                     serving.models(),
+                    models.stats(),
                     python.getLong("resident_bytes")));
   }
 
@@ -279,7 +282,7 @@ public final class RagbusVerticle extends VerticleBase {
               result -> {
                 vertx.cancelTimer(timer);
                 if (models != null) {
-                  models.clear(null);
+                  models.close();
                 }
                 done.tryComplete();
               });

@@ -1,20 +1,25 @@
 package dev.ragbus.service;
 
+import dev.ragbus.ModelInfo;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.Stats;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.FunctionCounter;
+import io.micrometer.core.instrument.FunctionTimer;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.Meter;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.MultiGauge;
 import io.micrometer.core.instrument.Tags;
 import io.micrometer.core.instrument.Timer;
 import io.micrometer.core.instrument.composite.CompositeMeterRegistry;
 import io.micrometer.core.instrument.distribution.ValueAtPercentile;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.vertx.micrometer.backends.BackendRegistries;
+import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ToDoubleFunction;
@@ -28,7 +33,9 @@ final class ServiceMetrics implements AutoCloseable {
   private final CompositeMeterRegistry registry = new CompositeMeterRegistry();
   private final Tags tags;
   private final Map<String, Operation> operations = new LinkedHashMap<>();
+  private final MultiGauge modelMemory;
   private volatile Stats.Queue queue = new Stats.Queue(0, 0, 0, 0, 0, 0, 0);
+  private volatile Stats.ModelCache modelCache = new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0);
 
   ServiceMetrics(String addressPrefix) {
     tags = Tags.of("prefix", addressPrefix);
@@ -37,30 +44,50 @@ final class ServiceMetrics implements AutoCloseable {
     if (ofVertx != null) {
       registry.add(ofVertx);
     }
-    gauge("ragbus.queue.items", q -> q.items());
-    gauge("ragbus.queue.tokens", q -> q.tokens());
-    counter("ragbus.batches", q -> q.batches());
-    counter("ragbus.batch.rows", q -> q.rows());
-    counter("ragbus.batch.tokens.real", q -> q.realTokens());
-    counter("ragbus.batch.tokens.padded", q -> q.paddedTokens());
-    counter("ragbus.rows.dropped", q -> q.dropped());
-  }
-
-  private void gauge(String name, ToDoubleFunction<Stats.Queue> value) {
-    Gauge.builder(name, this, metrics -> value.applyAsDouble(metrics.queue))
+    gauge("ragbus.queue.items", of -> of.queue.items());
+    gauge("ragbus.queue.tokens", of -> of.queue.tokens());
+    counter("ragbus.batches", of -> of.queue.batches());
+    counter("ragbus.batch.rows", of -> of.queue.rows());
+    counter("ragbus.batch.tokens.real", of -> of.queue.realTokens());
+    counter("ragbus.batch.tokens.padded", of -> of.queue.paddedTokens());
+    counter("ragbus.rows.dropped", of -> of.queue.dropped());
+    counter("ragbus.model.hits", of -> of.modelCache.hits());
+    counter("ragbus.model.misses", of -> of.modelCache.misses());
+    counter("ragbus.model.evictions", of -> of.modelCache.evictions());
+    counter("ragbus.model.loads.failed", of -> of.modelCache.failedLoads());
+    counter("ragbus.model.loads.cancelled", of -> of.modelCache.cancelledLoads());
+    FunctionTimer.builder(
+            "ragbus.model.load",
+            this,
+            of -> of.modelCache.loads(),
+            of -> of.modelCache.loadMillis(),
+            TimeUnit.MILLISECONDS)
         .tags(tags)
         .register(registry);
+    modelMemory = MultiGauge.builder("ragbus.model.memory").baseUnit("bytes").register(registry);
   }
 
-  private void counter(String name, ToDoubleFunction<Stats.Queue> value) {
-    FunctionCounter.builder(name, this, metrics -> value.applyAsDouble(metrics.queue))
-        .tags(tags)
-        .register(registry);
+  private void gauge(String name, ToDoubleFunction<ServiceMetrics> value) {
+    Gauge.builder(name, this, value).tags(tags).register(registry);
+  }
+
+  private void counter(String name, ToDoubleFunction<ServiceMetrics> value) {
+    FunctionCounter.builder(name, this, value).tags(tags).register(registry);
   }
 
   /** Takes the queue's state, on the event loop, for meters that other threads read. */
   void observe(Stats.Queue current) {
     queue = current;
+  }
+
+  /** Takes the models' state, on the event loop, for meters that other threads read. */
+  void observe(Stats.ModelCache cache, List<ModelInfo> models) {
+    modelCache = cache;
+    List<MultiGauge.Row<?>> rows = new ArrayList<>();
+    for (ModelInfo model : models) {
+      rows.add(MultiGauge.Row.of(tags.and("model", model.cacheKey()), model.memoryBytes()));
+    }
+    modelMemory.register(rows, true);
   }
 
   /** The meters of an operation. */

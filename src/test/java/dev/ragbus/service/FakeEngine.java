@@ -58,6 +58,12 @@ final class FakeEngine implements Engine {
   /** What LOCATE knows: model types by name. */
   final Map<String, String> models = new LinkedHashMap<>();
 
+  /** What only FETCH knows. */
+  final Map<String, String> hub = new LinkedHashMap<>();
+
+  /** What PROGRESS answers. */
+  JsonObject progress = new JsonObject().put("phase", "loading");
+
   /** What models look like when loaded, by name; others have {@link #model}'s defaults. */
   final Map<String, Model> described = new HashMap<>();
 
@@ -285,8 +291,10 @@ final class FakeEngine implements Engine {
   void answer(Controlled open) {
     JsonObject body = open.body;
     switch (open.operation) {
-      case LOCATE -> {
-        String type = models.get(body.getString("name"));
+      case LOCATE, FETCH -> {
+        boolean fetch = open.operation == Control.FETCH;
+        String name = body.getString("name");
+        String type = models.getOrDefault(name, fetch ? hub.get(name) : null);
         if (type == null) {
           open.promise.fail(
               RagbusException.of(
@@ -302,6 +310,7 @@ final class FakeEngine implements Engine {
                   .put("collected", 7)
                   .put("resident_bytes_before", 200)
                   .put("resident_bytes_after", 100));
+      case PROGRESS -> open.promise.complete(progress);
       case TOKENS -> open.promise.complete(new JsonObject().put("tokens", tokensOf(body)));
       case DECODE -> open.promise.complete(new JsonObject().put("texts", new JsonArray().add("a")));
       default -> open.promise.complete(new JsonObject());

@@ -3,6 +3,7 @@ package dev.ragbus.service;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import dev.ragbus.JsonBodies;
 import dev.ragbus.ModelInfo;
 import dev.ragbus.ModelLoad;
 import dev.ragbus.ModelSpec;
@@ -11,10 +12,11 @@ import dev.ragbus.ModelsCleared;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
+import dev.ragbus.Stats;
 import dev.ragbus.python.Engine.Control;
 import dev.ragbus.python.environment.PackagedModels;
 import dev.ragbus.service.FakeEngine.Held;
-import dev.ragbus.service.ModelRegistry.Origin;
+import dev.ragbus.service.ModelLocator.Origin;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
@@ -87,7 +89,7 @@ class ModelRegistryTest {
   }
 
   private Future<ModelLoad> load(ModelSpec spec) {
-    return models.load(spec, Origin.LOAD_REQUEST);
+    return models.load(spec, Origin.LOAD_REQUEST, null);
   }
 
   @Test
@@ -148,17 +150,21 @@ class ModelRegistryTest {
             java.util.Map.of("query", "q: "),
             true);
     load(spec);
+    String loadId = engine.loads.get(0).body().getString("load_id");
+    assertThat(loadId).isNotBlank();
     assertThat(engine.controls(Control.LOCATE))
         .containsExactly(
             new JsonObject()
+                .put("load_id", loadId)
                 .put("name", "e1")
                 .put("packaged", new JsonObject())
                 .put("source", "hub")
                 .put("revision", "rev")
-                .put("allow_hub", true));
+                .put("allow_hub", false));
     assertThat(engine.loads.get(0).body())
         .isEqualTo(
             new JsonObject()
+                .put("load_id", loadId)
                 .put("name", "e1")
                 .put("type", "embedding")
                 .put("path", "/at/e1")
@@ -166,6 +172,8 @@ class ModelRegistryTest {
                 .put("precision", "f32")
                 .put("engine", "openvino")
                 .put("device", "cpu")
+                .put("enable_gpu", true)
+                .put("gpu_memory_fraction", 0.5)
                 .put("prompts", new JsonObject().put("query", "q: "))
                 .put("max_tokens", 128)
                 .put("pooling", "cls")
@@ -185,23 +193,16 @@ class ModelRegistryTest {
   void requestsJoinALoadWithWhateverOptions() {
     now(models.start());
     models.clear(null);
-    engine.held.add(Held.CONTROL);
-    Future<LoadedModel> looking = models.forEmbedding("e1");
-    engine.held.remove(Held.CONTROL);
     engine.held.add(Held.LOAD);
     engine.loads.clear();
     Future<ModelLoad> load = load(spec("e1").withPrecision("f32"));
     Future<LoadedModel> byDefault = models.forEmbedding(null);
     Future<LoadedModel> byName = models.forEmbedding("e1");
-    engine.answer(
-        engine.controls.stream()
-            .filter(c -> !c.promise().future().isComplete())
-            .findFirst()
-            .orElseThrow());
     assertThat(engine.loads).hasSize(1);
     engine.finish(engine.loads.get(0));
     assertThat(now(load).status()).isEqualTo(ModelLoad.Status.LOADED);
-    assertThat(List.of(now(byDefault), now(byName))).containsOnly(now(looking));
+    assertThat(List.of(now(byDefault), now(byName)))
+        .allMatch(model -> model.spec().precision().equals("f32"));
   }
 
   @Test
@@ -391,18 +392,34 @@ class ModelRegistryTest {
 
   @Test
   void onlyALoadMayFetchFromTheHubUnlessAllowed() throws IOException {
+    engine.hub.put("h1", "embedding");
+    engine.hub.put("h2", "embedding");
     models =
-        registry(List.of(), List.of(), new JsonObject().put("allow", new JsonArray().add("e2")));
-    models.forEmbedding("e1");
-    assertThat(engine.controls(Control.LOCATE)).allMatch(body -> !body.getBoolean("allow_hub"));
-    engine.controls.clear();
-    models.forEmbedding("e2");
-    load(spec("tiny"));
-    assertThat(engine.controls(Control.LOCATE)).allMatch(body -> body.getBoolean("allow_hub"));
-    engine.controls.clear();
+        registry(List.of(), List.of(), new JsonObject().put("allow", new JsonArray().add("h2")));
+    assertThat(failure(models.forEmbedding("h1")).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(engine.controls(Control.FETCH)).isEmpty();
+    now(models.forEmbedding("h2"));
+    now(load(spec("h1")));
+    assertThat(engine.controls(Control.FETCH))
+        .extracting(body -> body.getString("name"))
+        .containsExactly("h2", "h1");
     models = registry(List.of(), List.of(), new JsonObject().put("offline", true));
-    load(spec("e1"));
-    assertThat(engine.controls(Control.LOCATE)).allMatch(body -> !body.getBoolean("allow_hub"));
+    assertThat(failure(load(spec("h1"))).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(engine.controls(Control.FETCH)).hasSize(2);
+  }
+
+  @Test
+  void theHubIsAskedForNothingThatIsHere() {
+    now(load(spec("e1")));
+    assertThat(engine.controls(Control.LOCATE)).hasSize(1);
+    assertThat(engine.controls(Control.FETCH)).isEmpty();
+    engine.hub.put("h1", "embedding");
+    for (ModelSpec.Source source : List.of(ModelSpec.Source.LOCAL, ModelSpec.Source.PACKAGED)) {
+      JsonObject body =
+          new JsonObject().put("model_name", "h1").put("source", source.name().toLowerCase());
+      failure(load(JsonBodies.parse(body, ModelSpec.class)));
+    }
+    assertThat(engine.controls(Control.FETCH)).isEmpty();
   }
 
   private static ModelSpec at(String path) {
@@ -450,7 +467,7 @@ class ModelRegistryTest {
   @Test
   void aPathNeedsAFolderOfModelsUnlessItIsConfigured() {
     assertThat(failure(load(at("own"))).kind()).isEqualTo(Kind.FORBIDDEN);
-    now(models.load(at("/anywhere"), Origin.CONFIGURATION));
+    now(models.load(at("/anywhere"), Origin.CONFIGURATION, null));
     assertThat(engine.controls(Control.LOCATE).get(0).getString("path")).isEqualTo("/anywhere");
   }
 
@@ -474,7 +491,8 @@ class ModelRegistryTest {
                 "ready",
                 1_000,
                 5,
-                1_500),
+                1_500,
+                null),
             new ModelInfo(
                 "r1",
                 ModelType.CROSS_ENCODER,
@@ -486,7 +504,8 @@ class ModelRegistryTest {
                 "ready",
                 1_000,
                 5,
-                1_000));
+                0,
+                null));
     assertThat(models.list().totalCount()).isEqualTo(2);
     assertThat(models.get("cross-encoder:r1").modelName()).isEqualTo("r1");
   }
@@ -511,5 +530,314 @@ class ModelRegistryTest {
         .promise()
         .fail(RagbusException.of(Kind.PYTHON, "odd"));
     assertThat(models.list().totalCount()).isZero();
+  }
+
+  private ModelRegistry caching(int maxModels, String timeout) throws IOException {
+    RagbusOptions options =
+        FakeEngine.options(
+            new JsonObject()
+                .put(
+                    "python",
+                    new JsonObject()
+                        .put("max_cached_models", maxModels)
+                        .put("model_cache_timeout", timeout))
+                .put(
+                    "models",
+                    new JsonObject()
+                        .put("embedding", new JsonArray().add("e1"))
+                        .put("reranker", new JsonArray().add("e1"))));
+    return new ModelRegistry(engine, options, packaged(), ManualTime.context(), time::nanos);
+  }
+
+  private List<String> keys() {
+    return models.list().cachedModels().stream().map(ModelInfo::cacheKey).toList();
+  }
+
+  private LoadedModel used(String name) {
+    time.advanceMillis(1);
+    LoadedModel model = now(models.forRanking(name));
+    models.acquire(model);
+    models.release(model);
+    return model;
+  }
+
+  @Test
+  void theLeastRecentlyUsedModelGoesWhenAnotherIsLoaded() throws IOException {
+    models = caching(2, "1h");
+    used("e1");
+    LoadedModel second = used("e2");
+    used("e1");
+    used("r1");
+    assertThat(keys()).containsExactly("embedding:e1", "cross-encoder:r1");
+    assertThat(engine.unloaded()).containsExactly(second.engineModel().handle());
+    assertThat(models.stats().evictions()).isOne();
+  }
+
+  @Test
+  void aModelInUseIsNotEvictedNorOneUsedMoreRecentlyInItsPlace() throws IOException {
+    models = caching(2, "1s");
+    LoadedModel busy = now(models.forEmbedding("e1"));
+    models.acquire(busy);
+    used("e2");
+    used("r1");
+    time.advanceMillis(900);
+    models.tick();
+    assertThat(keys()).containsExactly("embedding:e1", "embedding:e2", "cross-encoder:r1");
+    models.release(busy);
+    assertThat(engine.unloaded()).isEmpty();
+    models.tick();
+    assertThat(keys()).containsExactly("embedding:e1", "cross-encoder:r1");
+  }
+
+  @Test
+  void anIdleModelGoesAfterItsTime() throws IOException {
+    models = caching(5, "1h");
+    LoadedModel idle = used("e1");
+    LoadedModel busy = now(models.forEmbedding("e2"));
+    models.acquire(busy);
+    time.advanceMillis(3_599_999);
+    models.tick();
+    assertThat(keys()).hasSize(2);
+    time.advanceMillis(1);
+    models.tick();
+    assertThat(keys()).containsExactly("embedding:e2");
+    assertThat(engine.unloaded()).containsExactly(idle.engineModel().handle());
+    models.release(busy);
+    time.advanceMillis(3_599_999);
+    models.tick();
+    assertThat(keys()).containsExactly("embedding:e2");
+  }
+
+  @Test
+  void aPinnedModelNeverGoesAndDoesNotCount() throws IOException {
+    models = caching(1, "1s");
+    JsonObject pinned = new JsonObject().put("model_name", "e2").put("pinned", true);
+    now(load(JsonBodies.parse(pinned, ModelSpec.class)));
+    used("e1");
+    assertThat(keys()).containsExactly("embedding:e2", "embedding:e1");
+    used("r1");
+    assertThat(keys()).containsExactly("embedding:e2", "cross-encoder:r1");
+    time.advanceMillis(10_000);
+    models.tick();
+    assertThat(keys()).containsExactly("embedding:e2");
+  }
+
+  @Test
+  void anEvictedDefaultModelIsLoadedAgainWhenItIsUsed() throws IOException {
+    models = caching(5, "1s");
+    now(models.start());
+    time.advanceMillis(1_000);
+    models.tick();
+    assertThat(keys()).isEmpty();
+    assertThat(models.defaultEmbedding()).isEqualTo("e1");
+    assertThat(now(models.forEmbedding(null)).name()).isEqualTo("e1");
+    assertThat(keys()).containsExactly("embedding:e1");
+  }
+
+  @Test
+  void anEvictedModelComesBackAsItWasLoadedAClearedOneDoesNot() throws IOException {
+    models = caching(5, "1s");
+    now(load(spec("e1").withPrecision("f32")));
+    time.advanceMillis(1_000);
+    models.tick();
+    assertThat(now(models.forEmbedding("e1")).spec().precision()).isEqualTo("f32");
+    models.clear("e1");
+    assertThat(now(models.forEmbedding("e1")).spec().precision()).isEqualTo("auto");
+  }
+
+  @Test
+  void aConfiguredModelComesBackAsConfiguredEvenWhenCleared() throws IOException {
+    JsonArray preload =
+        new JsonArray()
+            .add(
+                new JsonObject()
+                    .put("model_name", "e2")
+                    .put("source", "local")
+                    .put("path", "/anywhere"));
+    models = registry(List.of("e1"), List.of(), new JsonObject().put("preload", preload));
+    now(models.start());
+    models.clear(null);
+    assertThat(now(models.forEmbedding("e2")).spec().path()).isEqualTo("/anywhere");
+  }
+
+  @Test
+  void hitsMissesAndLoadsAreCounted() {
+    now(models.forEmbedding("e1"));
+    now(models.forEmbedding("e1"));
+    now(models.forRanking("e1"));
+    now(load(spec("e2")));
+    failure(models.forEmbedding("gone"));
+    assertThat(models.stats()).isEqualTo(new Stats.ModelCache(2, 2, 2, 1, 0, 0, 10));
+  }
+
+  @Test
+  void anAliasAndAKeyMadeOfOneNameTheModel() {
+    now(models.forEmbedding("tiny"));
+    assertThat(models.get("embedding:org/tiny").modelName()).isEqualTo("tiny");
+    assertThat(models.clear("cross-encoder:org/tiny").clearedModels()).isEmpty();
+    assertThat(models.clear("embedding:org/tiny").clearedModels())
+        .containsExactly("embedding:tiny");
+  }
+
+  @Test
+  void aModelBeingLoadedIsListedWithItsProgress() {
+    engine.held.add(Held.LOAD);
+    load(spec("e1").withPrecision("f32"));
+    time.advanceMillis(40);
+    assertThat(models.list().cachedModels())
+        .containsExactly(
+            new ModelInfo(
+                "e1",
+                ModelType.EMBEDDING,
+                "embedding:e1",
+                null,
+                0,
+                "auto",
+                "f32",
+                "loading",
+                0,
+                40,
+                0,
+                new ModelInfo.Progress("waiting", null, 0, 0)));
+    assertThat(models.list().totalCount()).isOne();
+    engine.progress =
+        new JsonObject()
+            .put("phase", "downloading")
+            .put("file", "model.onnx")
+            .put("done_bytes", 3)
+            .put("total_bytes", 9);
+    models.tick();
+    assertThat(engine.controls(Control.PROGRESS))
+        .containsExactly(
+            new JsonObject().put("load_id", engine.loads.get(0).body().getString("load_id")));
+    assertThat(models.get("e1").progress())
+        .isEqualTo(new ModelInfo.Progress("downloading", "model.onnx", 3, 9));
+    engine.finish(engine.loads.get(0));
+    assertThat(models.get("e1").state()).isEqualTo("ready");
+    assertThat(models.get("e1").progress()).isNull();
+    models.tick();
+    assertThat(engine.controls(Control.PROGRESS)).hasSize(1);
+  }
+
+  @Test
+  void progressIsAskedForOneAtATimeAndItsFailureTroublesNobody() {
+    engine.held.add(Held.LOAD);
+    load(spec("e1"));
+    engine.held.add(Held.CONTROL);
+    models.tick();
+    models.tick();
+    assertThat(engine.controls(Control.PROGRESS)).hasSize(1);
+    engine
+        .controls
+        .get(engine.controls.size() - 1)
+        .promise()
+        .fail(RagbusException.of(Kind.LANE_LOST, "gone"));
+    models.tick();
+    assertThat(engine.controls(Control.PROGRESS)).hasSize(2);
+    assertThat(models.get("e1").progress().phase()).isEqualTo("waiting");
+  }
+
+  @Test
+  void aModelLoadedAgainIsReadyWithProgress() {
+    now(load(spec("e1")));
+    engine.held.add(Held.LOAD);
+    load(spec("e1").withForceReload(true));
+    models.tick();
+    assertThat(keys()).containsExactly("embedding:e1");
+    assertThat(models.get("e1").state()).isEqualTo("ready");
+    assertThat(models.get("e1").progress().phase()).isEqualTo("loading");
+  }
+
+  @Test
+  void clearingAModelThatIsBeingLoadedCancelsTheLoad() {
+    engine.held.add(Held.LOAD);
+    List<Future<?>> callers = List.of(load(spec("e1")), load(spec("e1")), models.forRanking("e1"));
+    String loadId = engine.loads.get(0).body().getString("load_id");
+    assertThat(models.clear("e1").clearedModels()).containsExactly("embedding:e1");
+    assertThat(callers).allMatch(caller -> failure(caller).kind() == Kind.CANCELLED);
+    assertThat(engine.controls(Control.CANCEL_LOAD))
+        .containsExactly(new JsonObject().put("load_id", loadId));
+    assertThat(keys()).isEmpty();
+    Future<ModelLoad> again = load(spec("e1"));
+    assertThat(engine.loads).hasSize(2);
+    engine.finish(engine.loads.get(1));
+    assertThat(now(again).status()).isEqualTo(ModelLoad.Status.LOADED);
+    LoadedModel second = now(models.forEmbedding("e1"));
+    engine.finish(engine.loads.get(0));
+    assertThat(now(models.forEmbedding("e1"))).isSameAs(second);
+    assertThat(engine.unloaded()).containsExactly(second.engineModel().handle() + 1);
+    assertThat(models.stats().cancelledLoads()).isOne();
+    assertThat(models.stats().failedLoads()).isZero();
+  }
+
+  @Test
+  void clearingAllLeavesLoadsAlone() {
+    engine.held.add(Held.LOAD);
+    Future<ModelLoad> caller = load(spec("e1"));
+    assertThat(models.clear(null).clearedModels()).isEmpty();
+    engine.finish(engine.loads.get(0));
+    now(caller);
+  }
+
+  @Test
+  void closingEndsLoads() {
+    now(load(spec("e2")));
+    engine.held.add(Held.LOAD);
+    Future<ModelLoad> caller = load(spec("e1"));
+    models.close();
+    assertThat(failure(caller).kind()).isEqualTo(Kind.UNAVAILABLE);
+    assertThat(engine.controls(Control.CANCEL_LOAD)).hasSize(1);
+    assertThat(keys()).isEmpty();
+  }
+
+  @Test
+  void aLoadIsCancelledWithTheLastOfItsCallers() {
+    engine.held.add(Held.LOAD);
+    Future<ModelLoad> first = models.load(spec("e1"), Origin.LOAD_REQUEST, "first");
+    Future<ModelLoad> second = models.load(spec("e1"), Origin.LOAD_REQUEST, "second");
+    models.cancel("stranger");
+    models.cancel("first");
+    assertThat(failure(first).kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(engine.controls(Control.CANCEL_LOAD)).isEmpty();
+    assertThat(second.isComplete()).isFalse();
+    models.cancel("second");
+    assertThat(failure(second).kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(engine.controls(Control.CANCEL_LOAD)).hasSize(1);
+    engine.loads.get(0).promise().fail(RagbusException.of(Kind.CANCELLED, "at a checkpoint"));
+    assertThat(keys()).isEmpty();
+  }
+
+  @Test
+  void aLoadThatOthersWaitForGoesOn() {
+    engine.held.add(Held.LOAD);
+    Future<ModelLoad> caller = models.load(spec("e1"), Origin.LOAD_REQUEST, "id");
+    Future<LoadedModel> user = models.forEmbedding("e1");
+    models.cancel("id");
+    assertThat(failure(caller).kind()).isEqualTo(Kind.CANCELLED);
+    engine.finish(engine.loads.get(0));
+    assertThat(now(user).name()).isEqualTo("e1");
+  }
+
+  @Test
+  void anUntypedUseAndATypedOneMeetInOneLoad() {
+    engine.held.add(Held.CONTROL);
+    engine.held.add(Held.LOAD);
+    Future<LoadedModel> ranking = models.forRanking("r1");
+    Future<LoadedModel> embedding = models.forEmbedding("r1");
+    Future<ModelLoad> load = load(ModelSpec.of("r1", ModelType.CROSS_ENCODER));
+    assertThat(engine.controls).hasSize(1);
+    engine.answer(engine.controls.get(0));
+    engine.finish(engine.loads.get(0));
+    assertThat(now(ranking).type()).isEqualTo(ModelType.CROSS_ENCODER);
+    assertThat(failure(embedding).kind()).isEqualTo(Kind.TYPE_CONVERSION);
+    assertThat(now(load).cacheKey()).isEqualTo("cross-encoder:r1");
+  }
+
+  @Test
+  void anotherPrecisionOfALoadedModelChangesNothing() {
+    now(load(spec("e1")));
+    ModelLoad again = now(load(spec("e1").withPrecision("f32")));
+    assertThat(again.status()).isEqualTo(ModelLoad.Status.ALREADY_LOADED);
+    assertThat(now(models.forEmbedding("e1")).spec().precision()).isEqualTo("auto");
   }
 }

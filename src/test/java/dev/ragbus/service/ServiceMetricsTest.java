@@ -3,6 +3,8 @@ package dev.ragbus.service;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.ragbus.ModelInfo;
+import dev.ragbus.ModelType;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.Stats;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -10,7 +12,9 @@ import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.vertx.core.Vertx;
 import io.vertx.micrometer.MicrometerMetricsFactory;
 import io.vertx.micrometer.MicrometerMetricsOptions;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
 class ServiceMetricsTest {
@@ -32,6 +36,22 @@ class ServiceMetricsTest {
       assertThat(stats.p50Millis()).isCloseTo(2, within(0.2));
       assertThat(stats.p99Millis()).isCloseTo(4, within(0.3));
     }
+  }
+
+  private static ModelInfo model(String name, long memoryBytes) {
+    return new ModelInfo(
+        name,
+        ModelType.EMBEDDING,
+        ModelType.EMBEDDING.cacheKey(name),
+        4,
+        64,
+        "fake",
+        "f32",
+        "ready",
+        memoryBytes,
+        1,
+        1,
+        null);
   }
 
   @Test
@@ -56,6 +76,7 @@ class ServiceMetricsTest {
     try {
       ServiceMetrics metrics = new ServiceMetrics("pre");
       metrics.observe(new Stats.Queue(3, 40, 5, 6, 70, 80, 9));
+      metrics.observe(new Stats.ModelCache(11, 12, 13, 14, 15, 16, 1_700), List.of(model("a", 5)));
       metrics.operation("embed").accepted();
       metrics.operation("embed").failed(Kind.INVALID);
       assertThat(registry.get("ragbus.queue.items").tag("prefix", "pre").gauge().value())
@@ -71,6 +92,21 @@ class ServiceMetricsTest {
           .isEqualTo(1);
       assertThat(registry.get("ragbus.failures").tag("kind", "INVALID").counter().count())
           .isEqualTo(1);
+      assertThat(registry.get("ragbus.model.hits").functionCounter().count()).isEqualTo(11);
+      assertThat(registry.get("ragbus.model.misses").functionCounter().count()).isEqualTo(12);
+      assertThat(registry.get("ragbus.model.load").functionTimer().count()).isEqualTo(13);
+      assertThat(registry.get("ragbus.model.load").functionTimer().totalTime(TimeUnit.SECONDS))
+          .isEqualTo(1.7);
+      assertThat(registry.get("ragbus.model.loads.failed").functionCounter().count()).isEqualTo(14);
+      assertThat(registry.get("ragbus.model.loads.cancelled").functionCounter().count())
+          .isEqualTo(15);
+      assertThat(registry.get("ragbus.model.evictions").functionCounter().count()).isEqualTo(16);
+      assertThat(registry.get("ragbus.model.memory").tag("model", "embedding:a").gauge().value())
+          .isEqualTo(5);
+      metrics.observe(new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0), List.of(model("b", 6)));
+      assertThat(registry.get("ragbus.model.memory").gauges())
+          .extracting(gauge -> gauge.getId().getTag("model"))
+          .containsExactly("embedding:b");
       metrics.close();
       assertThat(registry.getMeters())
           .filteredOn(meter -> meter.getId().getName().startsWith("ragbus"))

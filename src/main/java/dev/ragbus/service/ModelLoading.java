@@ -1,0 +1,159 @@
+package dev.ragbus.service;
+
+import dev.ragbus.ModelInfo;
+import dev.ragbus.ModelSpec;
+import dev.ragbus.ModelType;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.function.Consumer;
+
+/**
+ * A load under way, and who waits for it. Belongs to the service's event loop; begun and ended by
+ * {@link ModelRegistry}.
+ */
+final class ModelLoading {
+  private static final ModelInfo.Progress WAITING = new ModelInfo.Progress("waiting", null, 0, 0);
+
+  private static final long LOG_NANOS = 5_000_000_000L;
+
+  private final String id = UUID.randomUUID().toString();
+  private final long startedNanos;
+  private final List<Caller> callers = new ArrayList<>();
+  private ModelSpec spec;
+  private boolean typed;
+  private ModelInfo.Progress progress = WAITING;
+  private boolean asked;
+  private long loggedNanos;
+
+  /** One who waits; without a request id it cannot be cancelled. */
+  private record Caller(String requestId, Promise<LoadedModel> promise) {}
+
+  /**
+   * A load that begins now.
+   *
+   * @param typed whether the model's type is known; else its folder says it
+   */
+  ModelLoading(ModelSpec spec, boolean typed, long nowNanos) {
+    this.spec = spec.withForceReload(false);
+    this.typed = typed;
+    this.startedNanos = nowNanos;
+    this.loggedNanos = nowNanos;
+  }
+
+  /** What Python calls the load. */
+  String id() {
+    return id;
+  }
+
+  ModelSpec spec() {
+    return spec;
+  }
+
+  /** Whether it may come to this model; a null type stands for any. */
+  boolean isOf(String name, ModelType type) {
+    return spec.modelName().equals(name) && (!typed || type == null || spec.modelType() == type);
+  }
+
+  /** Whether it loads as wanted, supposing that the type will be the one wanted. */
+  boolean mayBecome(ModelSpec wanted) {
+    return spec.withModelType(wanted.modelType()).sameOptions(wanted);
+  }
+
+  /** The model's folder was found and says its type; returns whether that is the one wanted. */
+  boolean found(ModelType type) {
+    spec = typed ? spec : spec.withModelType(type);
+    typed = true;
+    return spec.modelType() == type;
+  }
+
+  /** Waits for the model; {@code requestId} may be null. */
+  Future<LoadedModel> join(String requestId) {
+    Caller caller = new Caller(requestId, Promise.promise());
+    callers.add(caller);
+    return caller.promise.future();
+  }
+
+  /** Callers of this request wait no more; returns whether there were some, and none is left. */
+  boolean leave(String requestId, RuntimeException reason) {
+    List<Caller> leaving =
+        callers.stream().filter(caller -> requestId.equals(caller.requestId)).toList();
+    callers.removeAll(leaving);
+    leaving.forEach(caller -> caller.promise.fail(reason));
+    return !leaving.isEmpty() && callers.isEmpty();
+  }
+
+  void succeed(LoadedModel model) {
+    end(caller -> caller.promise.complete(model));
+  }
+
+  void fail(Throwable reason) {
+    end(caller -> caller.promise.fail(reason));
+  }
+
+  private void end(Consumer<Caller> answer) {
+    List<Caller> answered = List.copyOf(callers);
+    callers.clear();
+    answered.forEach(answer);
+  }
+
+  ModelInfo.Progress progress() {
+    return progress;
+  }
+
+  /** Python is to be asked how far the load is; false where it has not answered yet. */
+  boolean ask() {
+    boolean answered = !asked;
+    asked = true;
+    return answered;
+  }
+
+  /** Python's answer; null where it had none. */
+  void answered(ModelInfo.Progress current) {
+    asked = false;
+    progress = current == null ? progress : current;
+  }
+
+  /** A line for the log, every few seconds. */
+  Optional<String> line(long nowNanos) {
+    if (nowNanos - loggedNanos < LOG_NANOS) {
+      return Optional.empty();
+    }
+    loggedNanos = nowNanos;
+    String bytes =
+        progress.totalBytes() == 0
+            ? ""
+            : String.format(
+                Locale.ROOT,
+                " %s, %.1f of %.1f MB",
+                progress.file(),
+                progress.doneBytes() / 1e6,
+                progress.totalBytes() / 1e6);
+    return Optional.of(
+        spec.cacheKey() + ", " + millis(nowNanos) / 1_000 + " s: " + progress.phase() + bytes);
+  }
+
+  private long millis(long nowNanos) {
+    return (nowNanos - startedNanos) / 1_000_000;
+  }
+
+  ModelInfo info(long nowNanos) {
+    return new ModelInfo(
+        spec.modelName(),
+        spec.modelType(),
+        spec.cacheKey(),
+        null,
+        0,
+        spec.engine(),
+        spec.precision(),
+        "loading",
+        0,
+        millis(nowNanos),
+        0,
+        progress);
+  }
+}
