@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
 
 /**
  * The models that lie on the class path, each declared by a {@code META-INF/ragbus/models.json}:
@@ -21,14 +22,18 @@ import java.util.TreeMap;
  * the cache, once for all processes.
  *
  * <p>A declaration is a list of {@code {"name", "aliases", "files": {path in the model's folder:
- * resource}}}. One whose files are not all there is left out: so the application may exclude the
- * artifact that carries the weights. Where a name is declared twice, the first on the class path
- * counts.
+ * resource}}}. A resource is taken from the declaration's own jar or folder if it is there, else
+ * from the first on the class path that has it. A model whose files are not all there is left out:
+ * so the application may exclude the artifact that carries the weights. Where a name is declared
+ * twice, the first on the class path counts, and the log has a warning that names the other.
  *
  * <p>Immutable and thread-safe. {@link #of} and {@link #folder} block on files.
  */
 public final class PackagedModels {
+  private static final System.Logger LOG = System.getLogger(PackagedModels.class.getName());
   private static final String DECLARATIONS = "META-INF/ragbus/models.json";
+  private static final Pattern PLAIN_PATH =
+      Pattern.compile("[A-Za-z0-9_][\\w.-]*(/[A-Za-z0-9_][\\w.-]*)*");
   private static final TypeReference<List<Declaration>> DECLARATION_LIST = new TypeReference<>() {};
 
   /**
@@ -42,13 +47,22 @@ public final class PackagedModels {
       }
       aliases = aliases == null ? List.of() : List.copyOf(aliases);
       files = Map.copyOf(files);
+      files.keySet().forEach(Declaration::checkPath);
+    }
+
+    private static void checkPath(String path) {
+      if (!PLAIN_PATH.matcher(path).matches()) {
+        throw new IllegalArgumentException("'" + path + "' is no path in a model's folder");
+      }
     }
   }
 
+  /** A model that is there: {@code declaredAt} is the file that says so. */
+  private record Packaged(String name, URL declaredAt, SortedMap<String, URL> files) {}
+
   private final Path cacheFolder;
   private final Map<String, List<String>> aliases = new LinkedHashMap<>();
-  private final Map<String, Map.Entry<String, SortedMap<String, URL>>> byName =
-      new LinkedHashMap<>();
+  private final Map<String, Packaged> byName = new LinkedHashMap<>();
 
   private PackagedModels(Path cacheFolder) {
     this.cacheFolder = cacheFolder;
@@ -64,7 +78,9 @@ public final class PackagedModels {
     var models = new PackagedModels(cacheFolder);
     try {
       for (URL url : Collections.list(loader.getResources(DECLARATIONS))) {
-        read(url).forEach(declaration -> models.add(declaration, loader));
+        for (Declaration declaration : read(url)) {
+          models.add(declaration, url, loader);
+        }
       }
     } catch (IOException e) {
       throw new UncheckedIOException("The class path cannot be read: " + e.getMessage(), e);
@@ -83,23 +99,44 @@ public final class PackagedModels {
     }
   }
 
-  private void add(Declaration declaration, ClassLoader loader) {
+  private void add(Declaration declaration, URL declaredAt, ClassLoader loader) throws IOException {
+    String url = declaredAt.toString();
+    String root = url.substring(0, url.length() - DECLARATIONS.length());
     var files = new TreeMap<String, URL>();
     for (Map.Entry<String, String> file : declaration.files().entrySet()) {
-      URL url = loader.getResource(file.getValue());
-      if (url == null) {
+      List<URL> found = Collections.list(loader.getResources(file.getValue()));
+      if (found.isEmpty()) {
         return;
       }
-      files.put(file.getKey(), url);
+      files.put(
+          file.getKey(),
+          found.stream()
+              .filter(each -> each.toString().startsWith(root))
+              .findFirst()
+              .orElse(found.get(0)));
     }
-    var model = Map.<String, SortedMap<String, URL>>entry(declaration.name(), files);
-    if (byName.putIfAbsent(declaration.name(), model) == null) {
-      aliases.put(declaration.name(), declaration.aliases());
-      declaration.aliases().forEach(alias -> byName.putIfAbsent(alias, model));
+    var model = new Packaged(declaration.name(), declaredAt, files);
+    if (isFirst(declaration.name(), model)) {
+      aliases.put(
+          declaration.name(),
+          declaration.aliases().stream().filter(alias -> isFirst(alias, model)).toList());
     }
   }
 
-  /** The models that there are, by name, each with its other names. */
+  private boolean isFirst(String name, Packaged model) {
+    Packaged first = byName.putIfAbsent(name, model);
+    if (first != null) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "the packaged model ''{0}'' of {1} is ignored: {2} has that name already",
+          name,
+          model.declaredAt(),
+          first.declaredAt());
+    }
+    return first == null;
+  }
+
+  /** The models that there are, by name, each with the other names that lead to it. */
   public Map<String, List<String>> names() {
     return Collections.unmodifiableMap(aliases);
   }
@@ -112,8 +149,7 @@ public final class PackagedModels {
    * @throws UncheckedIOException if it cannot be unpacked
    */
   public Optional<Path> folder(String name) {
-    return Optional.ofNullable(byName.get(name))
-        .map(model -> unpack(model.getKey(), model.getValue()));
+    return Optional.ofNullable(byName.get(name)).map(model -> unpack(model.name(), model.files()));
   }
 
   private Path unpack(String name, SortedMap<String, URL> urls) {

@@ -15,11 +15,18 @@ import java.nio.file.attribute.BasicFileAttributes;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import java.util.logging.SimpleFormatter;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class PackagedModelsTest {
   static final String TINY =
@@ -93,6 +100,85 @@ class PackagedModelsTest {
       Path model = models.folder("org/tiny").orElseThrow();
       assertThat(model.resolve("onnx/model.onnx")).hasContent("first");
     }
+  }
+
+  @Test
+  void severalJarsEachKeepTheirOwnFilesOfTheSameName() throws IOException {
+    String other = TINY.replace("\"tiny\"", "\"other\"").replace("org/tiny", "org/other");
+    tinyJar("a.jar", "of tiny");
+    jar(
+        "b.jar",
+        Map.of("META-INF/ragbus/models.json", other, "tiny.onnx", "of other", "tiny.json", "{}"));
+    try (var loader = loader("a.jar", "b.jar")) {
+      var models = PackagedModels.of(folder, loader);
+      assertThat(models.names()).containsOnlyKeys("tiny", "other");
+      assertThat(models.folder("tiny").orElseThrow().resolve("onnx/model.onnx"))
+          .hasContent("of tiny");
+      assertThat(models.folder("org/other").orElseThrow().resolve("onnx/model.onnx"))
+          .hasContent("of other");
+    }
+  }
+
+  @Test
+  void aNameThatIsTakenIsIgnoredWithAWarningAndLeadsNowhereElse() throws IOException {
+    String other = TINY.replace("\"tiny\"", "\"other\"");
+    tinyJar("a.jar", "of tiny");
+    jar(
+        "b.jar",
+        Map.of("META-INF/ragbus/models.json", other, "tiny.onnx", "of other", "tiny.json", "{}"));
+    List<String> warnings = new CopyOnWriteArrayList<>();
+    Logger logger = Logger.getLogger(PackagedModels.class.getName());
+    Handler handler = warningsTo(warnings);
+    logger.addHandler(handler);
+    try (var loader = loader("a.jar", "b.jar")) {
+      var models = PackagedModels.of(folder, loader);
+      assertThat(models.names())
+          .containsExactly(Map.entry("tiny", List.of("org/tiny")), Map.entry("other", List.of()));
+      assertThat(models.folder("org/tiny").orElseThrow().resolve("onnx/model.onnx"))
+          .hasContent("of tiny");
+    } finally {
+      logger.removeHandler(handler);
+    }
+    assertThat(warnings)
+        .singleElement()
+        .asString()
+        .contains("'org/tiny' of jar:", "b.jar!", "is ignored", "a.jar!");
+  }
+
+  private static Handler warningsTo(List<String> lines) {
+    return new Handler() {
+      @Override
+      public void publish(LogRecord line) {
+        lines.add(new SimpleFormatter().formatMessage(line));
+      }
+
+      @Override
+      public void flush() {}
+
+      @Override
+      public void close() {}
+    };
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"../x", "/x", "a/../../x", "a//x", ".", "a/.hidden", "a\\\\x", "C:/x", "%2e%2e/x"})
+  void aFileThatWouldLieOutsideTheModelsFolderIsRefused(String path) throws IOException {
+    jar(
+        "bad.jar",
+        Map.of(
+            "META-INF/ragbus/models.json",
+            TINY.replace("onnx/model.onnx", path),
+            "tiny.onnx",
+            "x",
+            "tiny.json",
+            "{}"));
+    try (var loader = loader("bad.jar")) {
+      assertThatThrownBy(() -> PackagedModels.of(folder, loader))
+          .hasMessageContaining("bad.jar!/META-INF/ragbus/models.json")
+          .hasMessageEndingWith("is no path in a model's folder");
+    }
+    assertThat(folder.resolve("x")).doesNotExist();
   }
 
   @Test
