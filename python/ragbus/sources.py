@@ -20,6 +20,7 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 DEFAULT_ORGANISATION = "sentence-transformers"
 DEFAULT_REVISION = "main"
 PROBE_SECONDS = 2.0
+MAX_NAME_CHARS = 300
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 _TRUE = frozenset({"1", "on", "true", "yes"})
@@ -72,8 +73,11 @@ def locate(
     """Return the first source that has the model, and its folder there.
 
     An explicit `path` is taken or refused, nothing else is tried; `engine` decides which weights are fetched. Raises
-    MODEL_NOT_FOUND with every source that was tried and why it was passed over, INVALID for an unknown `source`, CANCELLED.
+    MODEL_NOT_FOUND with every source that was tried and why it was passed over, INVALID for an unknown `source` or a name of
+    more than 300 characters, CANCELLED.
     """
+    if len(name) > MAX_NAME_CHARS:
+        raise RagbusError("INVALID", f"a model's name has at most {MAX_NAME_CHARS} characters, not {len(name)}")
     if source not in _SOURCES:
         raise RagbusError("INVALID", f"source {source!r} is not one of {', '.join(_SOURCES)}")
     wanted = Wanted(name, revision, allow_hub, models_dir, packaged or {}, engine)
@@ -82,7 +86,7 @@ def locate(
     for step, find in steps:
         try:
             return {"source": step, "path": str(find(wanted))}
-        except _PassedOverError as reason:
+        except (_PassedOverError, OSError) as reason:
             passed_over.append(f"{step}: {reason}")
     raise RagbusError("MODEL_NOT_FOUND", f"no model {name!r}. Tried {'; '.join(passed_over)}")
 

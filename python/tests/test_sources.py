@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import CROSS_ENCODER, Failure, ask
+
+from ragbus import model, registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +69,48 @@ def test_names_that_lead_out_of_the_models_folder(name: str, tmp_path: Path) -> 
         locate(name, models_dir=str(models), source="local")
     with pytest.raises(Failure, match="MODEL_NOT_FOUND"):
         locate("loop", models_dir=str(models), source="local")
+
+
+@pytest.mark.parametrize("name", ["%2e%2e/outside", "a" * 300, "\ud800", "a\nb", "💥", " ", "a b", "~root", "$HOME", "*"])
+@pytest.mark.parametrize("source", ["local", "hub"])
+def test_odd_names_are_names_of_nothing(name: str, source: str, tmp_path: Path) -> None:
+    lay_out(tmp_path / "outside")
+    (tmp_path / "models").mkdir()
+    with pytest.raises(Failure, match=rf"MODEL_NOT_FOUND: .*{source}"):
+        locate(name, models_dir=str(tmp_path / "models"), source=source, allow_hub=True)
+
+
+def test_names_have_a_bound() -> None:
+    with pytest.raises(Failure, match="INVALID: a model's name has at most 300 characters, not 301"):
+        locate("a" * 301)
+
+
+def test_a_models_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "mes modèles" / "$a%20 b" / "ü*[x]")
+    assert locate("$a%20 b/ü*[x]", models_dir=str(tmp_path / "mes modèles"))["path"] == str(folder)
+
+
+@pytest.mark.parametrize("gone", ["tokenizer.json", "onnx/model.onnx", "."])
+def test_a_folder_that_vanishes_during_the_load(gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(CROSS_ENCODER, folder)
+    read_folder = model.read_folder
+
+    def read_then_lose(*args: Any, **options: Any) -> Any:
+        read = read_folder(*args, **options)
+        if gone == ".":
+            shutil.rmtree(folder)
+        else:
+            (folder / gone).unlink()
+        return read
+
+    monkeypatch.setattr(model, "read_folder", read_then_lose)
+    before = registry.loaded()
+    with pytest.raises(Failure, match=rf"(RUNTIME|MODEL_NOT_FOUND): .*{folder}/{gone if gone != '.' else 'tokenizer.json'}"):
+        ask("load", name="m", type="cross-encoder", path=str(folder))
+    with pytest.raises(Failure, match=rf"MODEL_NOT_FOUND: .*{folder}"):
+        locate(path=str(folder))
+    assert registry.loaded() == before
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
