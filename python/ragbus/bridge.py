@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ragbus.pooling import Floats, Ints
 
 _lane = threading.local()
+_runs: dict[int, Callable[[], None]] = {}  # what ends each run that is going on; a run's own, so it can hit no other
 _HEADER = 4  # ints a row before the ids
 
 
@@ -90,8 +91,8 @@ def _texts(count: int) -> list[str]:
         raise RagbusError("SERIALIZATION", f"a text is no UTF-8: {error}") from error
 
 
-def forward(handle: int, rows: int, width: int) -> bytes | None:
-    """Run a batch in the bound buffers; return None, or a failure.
+def forward(handle: int, rows: int, width: int, run: int) -> bytes | None:
+    """Run a batch in the bound buffers, as the run of a number of its own; return None, or a failure.
 
     `ints` holds length, boundary, dimensions and flags of each row, then rows x width padded ids; rows x outputs values go to
     `floats`.
@@ -104,7 +105,11 @@ def forward(handle: int, rows: int, width: int) -> bytes | None:
             raise RagbusError("RUNTIME", f"the buffers are too small for {rows} x {width} ids or {rows} x {outputs} values")
         table = ints[:start].reshape(rows, _HEADER)
         out = floats[: rows * outputs].reshape(rows, outputs)
-        engine.finish(engine.forward(ints[start:stop].reshape(rows, width), table, out), table, out)
+        _runs[run] = engine.cancellation()
+        try:
+            engine.finish(engine.forward(ints[start:stop].reshape(rows, width), table, out), table, out)
+        finally:
+            del _runs[run]
     except BaseException as error:  # noqa: BLE001
         return describe(error)
     return None
@@ -238,6 +243,14 @@ def _function_stats() -> dict[str, Any]:
     return {"cache_hits": cache.hits, "cache_misses": cache.misses, "cached": len(cache), "taints": calls.kills()}
 
 
+def _cancel_run(*, run: int) -> dict[str, Any]:
+    """End a run, which then fails with CANCELLED unless it is nearly over; `found` says whether it was going on."""
+    cancel = _runs.get(run)
+    if cancel is not None:
+        cancel()
+    return {"found": cancel is not None}
+
+
 def _locate(**wanted: Any) -> dict[str, Any]:
     """Find a model's folder, and say what the folder says the model is."""
     found = sources.locate(**wanted)
@@ -269,6 +282,7 @@ _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "locate": _watched("locating", _locate),
     "progress": _progress,
     "cancel_load": _cancel_load,
+    "cancel_run": _cancel_run,
     "tokens": _tokens,
     "decode": _decode,
     "collect": _collect,

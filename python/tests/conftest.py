@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import zipfile
@@ -99,6 +100,9 @@ class Tokens:
         )
 
 
+RUNS = itertools.count(1)
+
+
 class Lane:
     """This thread's transfer buffers and the calls that Java makes with them."""
 
@@ -122,7 +126,16 @@ class Lane:
         assert flat.dtype == np.int32
         return Tokens.unpack(flat)
 
-    def forward(self, model: dict[str, Any], tokens: Tokens, *, dimensions: int = 0, flags: int = 1, pad: int = 0) -> Any:
+    def forward(
+        self,
+        model: dict[str, Any],
+        tokens: Tokens,
+        *,
+        dimensions: int = 0,
+        flags: int = 1,
+        pad: int = 0,
+        run: int | None = None,
+    ) -> Any:
         """Run rows as one batch, padded by `pad` more than they need."""
         rows, width = len(tokens.ids), max(tokens.length) + pad
         table = [[length, boundary, dimensions, flags] for length, boundary in zip(tokens.length, tokens.boundary, strict=True)]
@@ -130,7 +143,7 @@ class Lane:
         for row, row_ids in zip(ids, tokens.ids, strict=True):
             row[: len(row_ids)] = row_ids
         self.ints[: rows * (4 + width)] = np.concatenate([np.ravel(table), np.ravel(ids)])
-        failure = bridge.forward(model["handle"], rows, width)
+        failure = bridge.forward(model["handle"], rows, width, next(RUNS) if run is None else run)
         if failure is not None:
             raise Failure(failure)
         return self.floats[: rows * model["outputs"]].reshape(rows, model["outputs"]).copy()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import queue
+import random
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +35,7 @@ def test_nothing_leaves_the_bridge(error: BaseException, monkeypatch: pytest.Mon
     count = lane.put(["a"])
     for failure in (
         reply,
-        bridge.forward(1, 1, 1),
+        bridge.forward(1, 1, 1, 1),
         bridge.tokenize(1, count, pair=False, max_tokens=0, max_chunks=1, truncate_left=False),
     ):
         assert isinstance(failure, bytes)
@@ -96,7 +99,7 @@ def test_bad_utf8_and_too_small_buffers(embedder: dict[str, Any], lane: Lane) ->
     assert isinstance(failure, bytes)
     assert json.loads(failure)["kind"] == "RUNTIME"
     for rows, width in ((1, lane.ints.size), (5_000, 1)):
-        refused = bridge.forward(embedder["handle"], rows, width)
+        refused = bridge.forward(embedder["handle"], rows, width, 1)
         assert refused is not None
         assert json.loads(refused)["kind"] == "RUNTIME"
 
@@ -208,3 +211,59 @@ def test_importing_openvino_starts_no_process() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == ""
+
+
+def test_only_the_run_that_was_meant_is_cancelled(embedder: dict[str, Any]) -> None:
+    """Some 500 runs on two lanes, cancelled at random moments; the others come to what they always come to."""
+    texts = [["one"], ["two and two", "three"], ["four " * 20]]
+    own = Lane()
+    expected = [own.embed(embedder, each) for each in texts]
+    started: queue.Queue[int] = queue.Queue()
+    meant: set[int] = set()
+    hit: list[tuple[int, str]] = []
+
+    def work(seed: int) -> None:
+        lane, randoms = Lane(), random.Random(seed)
+        for run in range(seed * 1_000, seed * 1_000 + 250):
+            which = randoms.randrange(len(texts))
+            tokens = lane.tokenize(embedder["handle"], texts[which])
+            started.put(run)
+            try:
+                vectors = lane.forward(embedder, tokens, run=run)
+            except Failure as failure:
+                hit.append((run, failure.kind))
+            else:
+                np.testing.assert_allclose(vectors, expected[which], atol=1e-6)
+        started.put(-1)
+
+    with ThreadPoolExecutor(2) as pool:
+        workers = [pool.submit(work, seed) for seed in (1, 2)]
+        randoms, ended = random.Random(3), 0
+        while ended < len(workers):
+            run = started.get()
+            ended += run == -1
+            if run > 0 and randoms.random() < 0.5:
+                meant.add(run)
+                ask("cancel_run", run=run)
+        for worker in workers:
+            worker.result()
+    assert {kind for _, kind in hit} <= {"CANCELLED"}
+    assert {run for run, _ in hit} <= meant
+    assert not bridge._runs
+    assert ask("cancel_run", run=1_000) == {"found": False}
+
+
+def test_a_long_run_is_cut(embedder: dict[str, Any], lane: Lane) -> None:
+    short = lane.embed(embedder, ["short"])
+    tokens = lane.tokenize(embedder["handle"], ["word " * 400] * 200)
+
+    def cancel() -> None:
+        while not ask("cancel_run", run=-7)["found"]:
+            time.sleep(0.001)
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    with pytest.raises(Failure, match="CANCELLED"):
+        lane.forward(embedder, tokens, run=-7)
+    canceller.join()
+    np.testing.assert_allclose(lane.embed(embedder, ["short"]), short, atol=1e-6)

@@ -141,8 +141,13 @@ final class Bridge implements AutoCloseable {
     return bytes.position() - position;
   }
 
-  /** Runs a batch; returns {@code [rows, outputs]}. */
-  float[] forward(ForwardCall call) {
+  /**
+   * Runs a batch.
+   *
+   * @param run a number that the process has given no other run, by which it can be cancelled
+   * @return {@code [rows, outputs]}
+   */
+  float[] forward(ForwardCall call, long run) {
     List<TokenRow> rows = call.rows();
     Engine.Model model = call.model();
     int width = call.width();
@@ -158,7 +163,7 @@ final class Bridge implements AutoCloseable {
         ints.put(model.padId());
       }
     }
-    Object answer = interpreter.invoke("forward", model.handle(), rows.size(), width);
+    Object answer = interpreter.invoke("forward", model.handle(), rows.size(), width, run);
     if (answer instanceof byte[] json) {
       throw failure(json);
     }

@@ -31,6 +31,8 @@ public interface Engine {
     CANCEL_LOAD("cancel_load", Place.CONTROL),
     /** Forgets a model. */
     UNLOAD("unload", Place.MEMORY),
+    /** Ends a run of a model. */
+    CANCEL_RUN("cancel_run", Place.CONTROL),
     /** Texts to tokens, with their places. */
     TOKENS("tokens", Place.CONTROL),
     /** Token ids to texts. */
@@ -225,6 +227,12 @@ public interface Engine {
    * @param giveUpNanos when, by {@link System#nanoTime}, the lane is given up
    */
   Future<DirectResult> tokenizeAndForward(int lane, DirectCall call, long giveUpNanos);
+
+  /**
+   * Cuts short what a lane is running, where its engine can; the call then fails with {@code
+   * CANCELLED}, unless it ends by itself just before. Without effect on a lane that runs nothing.
+   */
+  void cancel(int lane);
 
   /** Runs a control operation. */
   Future<JsonObject> control(Control operation, JsonObject body);

@@ -23,6 +23,8 @@ import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.BiFunction;
 import java.util.function.Supplier;
 
 /**
@@ -34,10 +36,20 @@ public final class JepEngine implements Engine {
   /** How long closing an idle interpreter may take; one that is stuck is not waited for. */
   private static final long CLOSE_MILLIS = 500;
 
+  /** How long to wait before a run that had not got to Python yet is cancelled again. */
+  private static final long CANCEL_RETRY_MILLIS = 20;
+
+  /** Lanes of all deployments share Python, and with it the numbers of runs. */
+  private static final AtomicLong RUNS = new AtomicLong();
+
   private final Vertx vertx;
   private final Context context;
   private final List<InterpreterLane> inference = new ArrayList<>();
   private final List<InterpreterLane> all = new ArrayList<>();
+
+  /** The run that each inference lane is busy with; 0 for none. */
+  private final long[] runs;
+
   private final InterpreterLane control;
   private final Map<Control.Place, List<InterpreterLane>> places =
       new EnumMap<>(Control.Place.class);
@@ -45,6 +57,7 @@ public final class JepEngine implements Engine {
   private JepEngine(Vertx vertx, Context context, PythonRuntime runtime, int lanes, String id) {
     this.vertx = vertx;
     this.context = context;
+    this.runs = new long[lanes];
     for (int i = 0; i < lanes; i++) {
       inference.add(lane(runtime, Role.INFERENCE, id, i));
     }
@@ -143,21 +156,52 @@ public final class JepEngine implements Engine {
 
   @Override
   public Future<float[]> forward(int lane, ForwardCall call, long giveUpNanos) {
-    return inference.get(lane).call(bridge -> bridge.forward(call), giveUpNanos);
+    return run(lane, (bridge, run) -> bridge.forward(call, run), giveUpNanos);
   }
 
   @Override
   public Future<DirectResult> tokenizeAndForward(int lane, DirectCall call, long giveUpNanos) {
+    return run(
+        lane,
+        (bridge, run) -> {
+          TokenizedTexts tokens = bridge.tokenize(call.texts());
+          ForwardCall batch = call.batch(tokens);
+          return new DirectResult(
+              tokens, call.suits().test(batch) ? bridge.forward(batch, run) : null);
+        },
+        giveUpNanos);
+  }
+
+  private <T> Future<T> run(int lane, BiFunction<Bridge, Long, T> work, long giveUpNanos) {
+    long run = RUNS.incrementAndGet();
+    runs[lane] = run;
     return inference
         .get(lane)
-        .call(
-            bridge -> {
-              TokenizedTexts tokens = bridge.tokenize(call.texts());
-              ForwardCall batch = call.batch(tokens);
-              return new DirectResult(
-                  tokens, call.suits().test(batch) ? bridge.forward(batch) : null);
-            },
-            giveUpNanos);
+        .call(bridge -> work.apply(bridge, run), giveUpNanos)
+        .onComplete(ended -> runs[lane] = runs[lane] == run ? 0 : runs[lane]);
+  }
+
+  @Override
+  public void cancel(int lane) {
+    if (runs[lane] != 0) {
+      cancel(lane, runs[lane]);
+    }
+  }
+
+  private void cancel(int lane, long run) {
+    control(Control.CANCEL_RUN, new JsonObject().put("run", run))
+        .onSuccess(
+            reply -> {
+              if (!reply.getBoolean("found") && runs[lane] == run) {
+                vertx.setTimer(CANCEL_RETRY_MILLIS, retry -> cancelIfGoingOn(lane, run));
+              }
+            });
+  }
+
+  private void cancelIfGoingOn(int lane, long run) {
+    if (runs[lane] == run) {
+      cancel(lane, run);
+    }
   }
 
   @Override

@@ -27,6 +27,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.LongSupplier;
+import java.util.stream.Collectors;
 
 /**
  * Turns jobs into batches and keeps the inference lanes busy.
@@ -72,6 +73,10 @@ final class Batcher {
   private final Map<Job, Held> jobs = new LinkedHashMap<>();
   private final Map<String, Set<Job>> jobsById = new LinkedHashMap<>();
   private final BitSet idleLanes = new BitSet();
+
+  /** The jobs that each busy lane is running. */
+  private final Map<Integer, Set<Job>> passes = new LinkedHashMap<>();
+
   private final List<Promise<Void>> drainWaiters = new ArrayList<>();
   private int tokenizeCalls;
   private long virtualTime;
@@ -182,10 +187,12 @@ final class Batcher {
     long startedNanos = nanoClock.getAsLong();
     idleLanes.clear(lane);
     job.started();
+    passes.put(lane, Set.of(job));
     engine
         .tokenizeAndForward(lane, call, giveUp(job.deadlineNanos()))
         .onComplete(
             result -> {
+              passes.remove(lane);
               idleLanes.set(lane);
               if (!job.isOver()) {
                 ranDirectly(job, result, startedNanos);
@@ -507,7 +514,10 @@ final class Batcher {
   private Future<float[]> forward(int lane, List<Row> rows, long deadlineNanos) {
     Engine.Model model = rows.get(0).job().spec().model().engineModel();
     ForwardCall call = new ForwardCall(model, rows.stream().map(Row::tokens).toList());
-    return engine.forward(lane, call, giveUp(deadlineNanos));
+    passes.put(lane, rows.stream().map(Row::job).collect(Collectors.toSet()));
+    return engine
+        .forward(lane, call, giveUp(deadlineNanos))
+        .onComplete(ended -> passes.remove(lane));
   }
 
   private void laneIdle(int lane) {
@@ -578,11 +588,15 @@ final class Batcher {
     return product == 0;
   }
 
-  /** A failed batch of several jobs is run again, each job by itself: one's fault stays its own. */
+  /**
+   * A failed batch of several jobs is run again, each job by itself: one's fault stays its own. So
+   * is what is left of one that was cancelled.
+   */
   private void failed(int lane, List<Row> batch, RagbusException failure) {
     Map<Job, List<Row>> byJob = new LinkedHashMap<>();
     batch.forEach(row -> byJob.computeIfAbsent(row.job(), job -> new ArrayList<>()).add(row));
-    if (byJob.size() == 1 || failure.kind() == Kind.LANE_LOST) {
+    boolean oneAlone = byJob.size() == 1 && failure.kind() != Kind.CANCELLED;
+    if (oneAlone || failure.kind() == Kind.LANE_LOST) {
       byJob.keySet().forEach(job -> settle(job, failure));
       laneIdle(lane);
     } else {
@@ -644,12 +658,23 @@ final class Batcher {
       job.succeed();
     } else {
       job.fail(failure);
+      cancelPassesFor(job);
     }
     if (jobs.isEmpty()) {
       List<Promise<Void>> waiters = List.copyOf(drainWaiters);
       drainWaiters.clear();
       waiters.forEach(Promise::complete);
     }
+  }
+
+  /** A pass that nobody waits for any more is cut short. */
+  private void cancelPassesFor(Job ended) {
+    passes.forEach(
+        (lane, running) -> {
+          if (running.contains(ended) && running.stream().allMatch(Job::isOver)) {
+            engine.cancel(lane);
+          }
+        });
   }
 
   private void forgetRows(Job job) {

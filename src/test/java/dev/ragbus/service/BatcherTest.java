@@ -852,6 +852,75 @@ class BatcherTest {
     assertNothingIsHeld();
   }
 
+  @Test
+  void aPassThatNobodyWaitsForIsCut() {
+    Submitted job = submit("id", 1_000, "abc");
+    time.advanceMillis(1_000);
+    assertThat(job.failure().kind()).isEqualTo(Kind.TIMEOUT);
+    assertThat(engine.cancelled).hasSize(1);
+    Submitted next = submit("next");
+    engine.endCancelled(engine.cancelled.get(0));
+    engine.finish();
+    assertThat(next.succeeded()).isTrue();
+    assertThat(job.answers).hasSize(1);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aPassWithALiveRowIsNotCut() {
+    submit("x");
+    submit("dies", 1_000, "aa", "ab");
+    Submitted dies2 = submit("dies", 1_000, "ac");
+    Submitted lives = submit("lives", 5_000, "ad");
+    engine.finish();
+    batcher.cancel("dies");
+    assertThat(dies2.failure().kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(engine.cancelled).isEmpty();
+    batcher.cancel("lives");
+    assertThat(lives.failure().kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(engine.cancelled).hasSize(1);
+  }
+
+  @Test
+  void whatIsAliveInACancelledPassIsRunAgain() {
+    submit("x");
+    Submitted dies = submit("dies", 1_000, "aa");
+    Submitted lives = submit("lives", 5_000, "ad");
+    engine.finish();
+    batcher.cancel("dies");
+    engine.endCancelled(engine.running.get(0));
+    assertThat(texts(engine)).last().isEqualTo(List.of("ad"));
+    engine.finish();
+    assertThat(lives.succeeded()).isTrue();
+    assertThat(dies.failure().kind()).isEqualTo(Kind.CANCELLED);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void everyPassOfARequestThatIsOverIsCut() {
+    lanes(3, new JsonObject());
+    submit("id", 1_000, same(200, TEN));
+    time.advanceMillis(1_000);
+    assertThat(engine.cancelled)
+        .extracting(FakeEngine.Running::lane)
+        .containsExactlyInAnyOrder(0, 1, 2);
+    List.copyOf(engine.cancelled).forEach(engine::endCancelled);
+    assertThat(engine.running).isEmpty();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aPassThatEndsBeforeItsCancellationIsJustOver() {
+    submit("id", 1_000, "abc");
+    time.advanceMillis(1_000);
+    engine.finish();
+    Submitted next = submit("next");
+    assertThat(engine.cancelled).hasSize(1);
+    engine.finish();
+    assertThat(next.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
   /** Whatever happens in whatever order: one answer each, nothing kept, nothing run for nothing. */
   @RepeatedTest(10)
   void everyRequestIsAnsweredOnceWhateverHappens(RepetitionInfo repetition) {
@@ -890,6 +959,7 @@ class BatcherTest {
         }
         default -> time.advanceMillis(random.nextInt(40));
       }
+      assertOnlyDeadRowsAreCancelled(byMark, random);
       seen = assertOnlyLiveRowsWereStarted(byMark, seen);
       if (paused.stream().allMatch(Job::isOver)) {
         assertNoLaneIdlesWhileWorkWaits();
@@ -940,14 +1010,30 @@ class BatcherTest {
     }
   }
 
+  /** What was cancelled since the last step belongs to jobs that are over; it may end or fail. */
+  private void assertOnlyDeadRowsAreCancelled(Map<String, Submitted> byMark, Random random) {
+    for (FakeEngine.Running batch : engine.cancelled) {
+      for (TokenRow row : batch.call().rows()) {
+        assertThat(byMark.get(mark(row)).answers).as("a cancelled row's job is over").hasSize(1);
+      }
+      if (random.nextBoolean() && engine.running.contains(batch)) {
+        engine.endCancelled(batch);
+      }
+    }
+    engine.cancelled.clear();
+  }
+
+  private static String mark(TokenRow row) {
+    String text = FakeEngine.text(row);
+    return text.startsWith("q") ? text.substring(1, 2) : text.substring(0, 1);
+  }
+
   /** Rows in batches started since the last step belong to jobs that were alive then. */
   private int assertOnlyLiveRowsWereStarted(Map<String, Submitted> byMark, int seen) {
     for (FakeEngine.Running batch : engine.running) {
       if (engine.forwarded.indexOf(batch.call()) >= seen) {
         for (TokenRow row : batch.call().rows()) {
-          String text = FakeEngine.text(row);
-          String mark = text.startsWith("q") ? text.substring(1, 2) : text.substring(0, 1);
-          assertThat(byMark.get(mark).answers).as("a started row's job is alive").isEmpty();
+          assertThat(byMark.get(mark(row)).answers).as("a started row's job is alive").isEmpty();
         }
       }
     }

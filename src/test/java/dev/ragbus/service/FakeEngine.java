@@ -49,6 +49,7 @@ final class FakeEngine implements Engine {
 
   final Set<Held> held = EnumSet.of(Held.FORWARD);
   final List<Running> running = new ArrayList<>();
+  final List<Running> cancelled = new ArrayList<>();
   final List<ForwardCall> forwarded = new ArrayList<>();
   final List<Tokenizing> tokenizing = new ArrayList<>();
   final List<TokenizeCall> tokenized = new ArrayList<>();
@@ -215,6 +216,17 @@ final class FakeEngine implements Engine {
                       .map(values -> new DirectResult(tokens, values))
                   : Future.succeededFuture(new DirectResult(tokens, null));
             });
+  }
+
+  @Override
+  public void cancel(int lane) {
+    running.stream().filter(batch -> batch.lane == lane).forEach(cancelled::add);
+  }
+
+  /** Ends a running batch that was cancelled. */
+  void endCancelled(Running batch) {
+    running.remove(batch);
+    batch.promise.fail(RagbusException.of(Kind.CANCELLED, "the run was cancelled"));
   }
 
   /** Ends the oldest running batch with its results. */
