@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from ragbus import hosting, model, tokenization
 from ragbus.engines import EngineOptions, load_engine
 
@@ -54,7 +55,7 @@ def measure(folder: Path, precision: str, count: int) -> None:
     """Measure one precision and print the table and the fits."""
     read = model.read_folder(folder, "embedding")
     tokens = tokenization.load(read.folder / "tokenizer.json", pad_id=read.pad_id, lowercase=read.lowercase)
-    engine = load_engine("openvino", read, tokens, EngineOptions(lanes=1, precision=precision))
+    engine, _ = load_engine("openvino", read, tokens, EngineOptions(lanes=1, precision=precision))
     shapes = [(rows, width) for rows in ROWS for width in WIDTHS if rows * width <= MOST_TOKENS]
     passes(engine, 1, WIDTHS[0], 3)
     before = hosting.resident_bytes()

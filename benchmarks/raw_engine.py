@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from ragbus import hosting, model, tokenization
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.tokenization import Cut
@@ -163,7 +164,7 @@ def main() -> None:
     texts = chosen.texts.read_text(encoding="utf-8").splitlines()
     folder = model.read_folder(chosen.model, "embedding")
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
-    engine = load_engine("openvino", folder, tokens, EngineOptions(lanes=chosen.lanes, precision=chosen.precision))
+    engine, _ = load_engine("openvino", folder, tokens, EngineOptions(lanes=chosen.lanes, precision=chosen.precision))
     lanes = Lanes(chosen.lanes)
     for line in sys.stdin:
         command, *rest = line.split()

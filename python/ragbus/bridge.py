@@ -169,10 +169,10 @@ def _load(
     folder = model.read_folder(Path(path), type, max_tokens=max_tokens, pooling=pooling, normalize=normalize, prompts=prompts)
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
     options = EngineOptions(lanes, precision, device, enable_gpu, gpu_memory_fraction)
-    runs = load_engine(engine, folder, tokens, options)
+    runs, reason = load_engine(engine, folder, tokens, options)
     progress.checkpoint()
     hosting.trim()
-    memory = max(hosting.resident_bytes() - before, folder.weights_bytes())
+    memory = max(hosting.resident_bytes() - before, runs.folder.weights_bytes())
     handle = registry.add(name, runs, memory).handle
     return {
         "handle": handle,
@@ -184,6 +184,7 @@ def _load(
         "pad_id": tokens.pad_id,
         "vocab_size": tokens.vocab_size,
         "engine": runs.name,
+        "reason": reason,
         "precision": runs.precision,
         "device": runs.device,
         "memory_bytes": memory,

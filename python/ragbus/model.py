@@ -6,6 +6,7 @@ Only JSON is read here; weights are the engine's business, and pickles are nobod
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,14 +14,38 @@ from ragbus.errors import RagbusError
 from ragbus.pooling import ACTIVATIONS, POOLINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 ModelType: TypeAlias = Literal["embedding", "cross-encoder"]
 
-ONNX_FILES = ("onnx/model.onnx", "model.onnx")
-OPENVINO_FILES = ("openvino/openvino_model.xml",)
-WEIGHT_FILES = OPENVINO_FILES + ONNX_FILES  # the first that exists is taken
+# Where weights lie, by what they are computed in: the layouts of sentence-transformers, optimum and transformers.js. The first
+# that exists is taken.
+ONNX_VARIANTS: dict[str, tuple[str, ...]] = {
+    "f32": ("model", "model_O3", "model_O2", "model_O1"),
+    "f16": ("model_fp16", "model_O4"),
+    "int8": (
+        "model_quantized",
+        "model_int8",
+        "model_qint8_avx512_vnni",
+        "model_qint8_avx512",
+        "model_quint8_avx2",
+        "model_qint8_arm64",
+        "model_uint8",
+    ),
+    "int4": ("model_q4", "model_bnb4", "model_q4f16"),
+}
+_STEMS = tuple(stem for stems in ONNX_VARIANTS.values() for stem in stems)
+ONNX_FILES = ("onnx/model.onnx", "model.onnx", *(f"onnx/{stem}.onnx" for stem in _STEMS[1:]))
+OPENVINO_FILES = ("openvino/openvino_model.xml", "openvino/openvino_model_qint8_quantized.xml")
+SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json")
+WEIGHT_FILES = OPENVINO_FILES[:1] + ONNX_FILES + OPENVINO_FILES[1:] + SAFETENSORS_FILES  # the first that exists is taken
+ENGINE_FILES: dict[str, tuple[str, ...]] = {
+    "openvino": OPENVINO_FILES[:1] + ONNX_FILES + OPENVINO_FILES[1:],
+    "onnx": ONNX_FILES,
+    "torch": SAFETENSORS_FILES,
+}
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.bin")
 
 MAX_JSON_BYTES = 4_000_000
 MAX_SANE_TOKENS = 1_000_000  # transformers writes 10^30 for "no limit"
@@ -37,9 +62,12 @@ _LEGACY_POOLINGS = {
 }
 _POOLING_ALIASES = {"mean_sqrt_len_tokens": "mean_sqrt_len"}
 _MODULES: dict[ModelType, frozenset[str]] = {
-    "embedding": frozenset({"Transformer", "Pooling", "Normalize", "Dropout"}),
+    "embedding": frozenset({"Transformer", "Pooling", "Dense", "Normalize", "Dropout"}),
     "cross-encoder": frozenset({"Transformer"}),
 }
+_MODULE_PACKAGE = "sentence_transformers."
+_ORDER = re.compile(r"Transformer( Pooling( Dense)*( Normalize)?)?")
+_DENSE_FILE = "model.safetensors"
 _ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "identity"}
 # These count positions from the padding id on (transformers: `create_position_ids_from_input_ids`).
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "data2vec-text"})
@@ -49,7 +77,9 @@ _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "came
 class ModelFolder:
     """A model folder, understood: all that an engine needs besides weights and vocabulary.
 
-    `pooling` is None for a cross-encoder. `activation` None means the default: sigmoid for one label, else identity.
+    `pooling` is None for a cross-encoder, and several are joined by `+`; `dense` are the folders of the layers after it, in their
+    order. `activation` None means the default: sigmoid for one label, else identity. `hidden_sizes` are the dimensions of token
+    vectors, each with the file that says so.
     """
 
     folder: Path
@@ -57,6 +87,7 @@ class ModelFolder:
     weights: Path
     max_tokens: int
     pooling: str | None
+    dense: tuple[Path, ...]
     normalize: bool
     activation: str | None
     labels: tuple[str, ...] | None
@@ -64,6 +95,7 @@ class ModelFolder:
     default_prompt_name: str | None
     pad_id: int | None
     lowercase: bool
+    hidden_sizes: Mapping[Path, int]
 
     def weights_bytes(self) -> int:
         """Return the size of the weights: the file and what lies beside it under its name (`.bin`, external data)."""
@@ -77,13 +109,37 @@ def missing_from(folder: Path) -> str | None:
     if not (folder / "tokenizer.json").is_file():
         return f"{folder} has no tokenizer.json"
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
-        return f"{folder} has none of {', '.join(WEIGHT_FILES)}"
+        pickle = next((name for name in PICKLES if (folder / name).is_file()), None)
+        refused = f"; {pickle} is a pickle, which may run code and is never read" if pickle else ""
+        return f"{folder} has none of {', '.join(WEIGHT_FILES)}{refused}"
     return None
+
+
+def weights_of(folder: Path, engine: str, precision: str) -> tuple[Path, str | None] | None:
+    """Return the weights for an engine and what they are stored in, or None if it has none there.
+
+    `int8` takes a quantised file where there is one; `auto` takes the plain one and another only where there is no plain one;
+    what a plain file or safetensors are computed in is the engine's choice, said as None.
+    """
+    there = {name: folder / name for name in ENGINE_FILES[engine] if (folder / name).is_file()}
+    found = [(path, _stored(name)) for name, path in there.items()]
+    wanted = [it for it in found if it[1] == precision]
+    if precision == "auto" or not wanted:
+        wanted = [it for it in found if it[1] is None] or (found if precision == "auto" else [])
+    return wanted[0] if wanted else None
+
+
+def _stored(name: str) -> str | None:
+    stem = name.rpartition("/")[2].rpartition(".")[0]
+    if name in OPENVINO_FILES:
+        return "int8" if "qint8" in stem else None
+    stored = next((precision for precision, stems in ONNX_VARIANTS.items() if stem in stems), "f32")
+    return None if stored == "f32" else stored
 
 
 def type_of(folder: Path) -> ModelType:
     """Return what the model in a folder does: a classifier's architecture makes it a cross-encoder."""
-    architectures = _read(folder / "config.json").get("architectures") or []
+    architectures = read_config(folder / "config.json").get("architectures") or []
     return "cross-encoder" if any(str(it).endswith("ForSequenceClassification") for it in architectures) else "embedding"
 
 
@@ -106,28 +162,32 @@ def read_folder(
     family: ModelType = "embedding" if model_type == "embedding" else "cross-encoder"
     if reason := missing_from(folder):
         raise RagbusError("MODEL_NOT_FOUND", reason)
-    config = _read(folder / "config.json")
-    card = _read(folder / "config_sentence_transformers.json")
+    config = read_config(folder / "config.json")
+    card = read_config(folder / "config_sentence_transformers.json")
     modules = _modules(folder, family)
-    transformer = folder / modules.get("Transformer", "")
-    bert = _read(transformer / "sentence_bert_config.json") or _read(folder / "sentence_bert_config.json")
+    transformer = folder / next(path for kind, path in modules if kind == "Transformer")
+    pools = folder / next((path for kind, path in modules if kind == "Pooling"), "") / "config.json"
+    pooled = read_config(pools) if family == "embedding" and any(kind == "Pooling" for kind, _ in modules) else {}
+    bert = read_config(transformer / "sentence_bert_config.json") or read_config(folder / "sentence_bert_config.json")
     return ModelFolder(
         folder=folder,
         model_type=family,
         weights=next(folder / name for name in WEIGHT_FILES if (folder / name).is_file()),
         max_tokens=_max_tokens(folder, config, bert, max_tokens),
-        pooling=_pooling(folder, modules, pooling) if family == "embedding" else None,
-        normalize=family == "embedding" and ("Normalize" in modules if normalize is None else normalize),
+        pooling=_pooling(pools, pooled, pooling) if family == "embedding" else None,
+        dense=_dense(folder, modules),
+        normalize=family == "embedding" and (modules[-1][0] == "Normalize" if normalize is None else normalize),
         activation=_activation(config, card) if family == "cross-encoder" else None,
         labels=_labels(config) if family == "cross-encoder" else None,
         prompts=dict(card.get("prompts") or {}) | dict(prompts or {}),
         default_prompt_name=card.get("default_prompt_name"),
         pad_id=config.get("pad_token_id"),
         lowercase=bool(bert.get("do_lower_case")),
+        hidden_sizes=_hidden_sizes({pools: pooled, folder / "config.json": config}),
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """Return the object of a JSON file, empty if there is no such file."""
     value = _read_json(path)
     if not isinstance(value, dict):
@@ -146,40 +206,64 @@ def _read_json(path: Path) -> Any:
         raise RagbusError("RUNTIME", f"cannot read {path}: {error}") from error
 
 
-def _modules(folder: Path, model_type: ModelType) -> dict[str, str]:
-    """Return class -> sub-folder of modules.json; without one a model is a transformer with mean pooling, as there."""
+def _modules(folder: Path, model_type: ModelType) -> list[tuple[str, str]]:
+    """Return class and sub-folder of what modules.json lists; without one a model is a transformer, as there."""
     path = folder / "modules.json"
-    listed = _read_json(path) or [{"type": "Transformer", "path": ""}]
+    listed = _read_json(path) or [{"type": f"{_MODULE_PACKAGE}Transformer", "path": ""}]
     try:
-        modules = {entry["type"].rpartition(".")[2]: str(entry["path"]) for entry in listed}
+        modules = [(_kind(entry["type"]), str(entry["path"])) for entry in listed]
     except (TypeError, KeyError, AttributeError) as error:
         raise RagbusError("RUNTIME", f"{path} is no list of modules") from error
-    if foreign := modules.keys() - _MODULES[model_type]:
+    kinds = [kind for kind, _ in modules]
+    if foreign := set(kinds) - _MODULES[model_type]:
         supported = ", ".join(sorted(_MODULES[model_type]))
         raise RagbusError("INVALID", f"{path} needs {', '.join(sorted(foreign))}; a {model_type} model may have {supported}")
-    return modules
+    order = [kind for kind in kinds if kind != "Dropout"]
+    if not _ORDER.fullmatch(" ".join(order)):
+        raise RagbusError("INVALID", f"{path} has {', '.join(order)}; supported is Transformer, Pooling, Dense …, Normalize")
+    if outside := next((sub for _, sub in modules if not (folder / sub).resolve().is_relative_to(folder.resolve())), None):
+        raise RagbusError("INVALID", f"{path} leads out of its folder: {outside!r}")
+    return [module for module in modules if module[0] != "Dropout"]
 
 
-def _pooling(folder: Path, modules: Mapping[str, str], asked: str | None) -> str:
+def _kind(type_: str) -> str:
+    """Return the name of a module's class, qualified where it is not sentence-transformers' own."""
+    return type_.rpartition(".")[2] if type_.startswith(_MODULE_PACKAGE) else type_
+
+
+def _dense(folder: Path, modules: Sequence[tuple[str, str]]) -> tuple[Path, ...]:
+    layers = tuple(folder / path for kind, path in modules if kind == "Dense")
+    for layer in layers:
+        if not (layer / _DENSE_FILE).is_file():
+            pickle = next((name for name in PICKLES if (layer / name).is_file()), None)
+            refused = f": {pickle} is a pickle, which may run code and is never read" if pickle else ""
+            raise RagbusError("MODEL_NOT_FOUND", f"{layer} has no {_DENSE_FILE}{refused}")
+    return layers
+
+
+def _hidden_sizes(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, int]:
+    keys = ("embedding_dimension", "word_embedding_dimension", "hidden_size")
+    said = {path: next((config[key] for key in keys if key in config), None) for path, config in configs.items()}
+    return {path: size for path, size in said.items() if isinstance(size, int)}
+
+
+def _pooling(path: Path, config: Mapping[str, Any], asked: str | None) -> str:
     name: Any = asked
-    if asked is None and "Pooling" in modules:
-        path = folder / modules["Pooling"] / "config.json"
-        config = _read(path)
+    if asked is None:
         if config.get("include_prompt") is False:
             raise RagbusError("INVALID", f"{path} leaves prompts out of the pooling (include_prompt), which is not supported")
         legacy = [value for key, value in _LEGACY_POOLINGS.items() if config.get(key)]
-        name = config.get("pooling_mode", legacy or "mean")
-    if isinstance(name, list):
-        name = name[0] if len(name) == 1 else "+".join(map(str, name))
-    name = _POOLING_ALIASES.get(str(name or "mean"), str(name or "mean"))
-    if name not in POOLINGS:
-        raise RagbusError("INVALID", f"pooling {name!r} is not one of {', '.join(POOLINGS)}")
-    return str(name)
+        name = config.get("pooling_mode") or legacy or "mean"
+    names = [str(it) for it in (name if isinstance(name, list) else str(name).split("+"))]
+    names = [_POOLING_ALIASES.get(it, it) for it in names]
+    if unknown := next((it for it in names if it not in POOLINGS), None):
+        raise RagbusError("INVALID", f"pooling {unknown!r} is not one of {', '.join(POOLINGS)}, or several joined by +")
+    return "+".join(names)
 
 
 def _max_tokens(folder: Path, config: Mapping[str, Any], bert: Mapping[str, Any], asked: int | None) -> int:
     """Return the tokens a row may have, special tokens included: never more than the model has positions."""
-    tokenizer = _read(folder / "tokenizer_config.json")
+    tokenizer = read_config(folder / "tokenizer_config.json")
     positions = config.get("max_position_embeddings")
     if isinstance(positions, int) and config.get("model_type") in _OFFSET_POSITIONS:
         positions -= (config.get("pad_token_id") or 0) + 1

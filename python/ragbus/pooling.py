@@ -74,6 +74,12 @@ POOLINGS: dict[str, Pooling] = {
 }
 
 
+def pool(name: str, hidden: Floats, lengths: Ints) -> Floats:
+    """Pool token vectors by one of `POOLINGS`, or by several joined by `+`, whose results stand one after another."""
+    pooled = [POOLINGS[it](hidden, lengths) for it in name.split("+")]
+    return pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1)
+
+
 def finish_embeddings(table: Ints, out: Floats) -> None:
     """Slice and normalise vectors in place, row by row as the table says.
 

@@ -133,6 +133,11 @@ def _encode(source: TextTokenizer, texts: Sequence[str]) -> Iterator[list[int]]:
             yield encoding.ids
 
 
+def rows(source: TextTokenizer, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
+    """Return the rows of texts; with `pair` the first text is the query of all the others."""
+    return rows_of_pairs(source, texts[0], texts[1:], cut) if pair else rows_of_texts(source, texts, cut)
+
+
 def rows_of_texts(source: TextTokenizer, texts: Sequence[str], cut: Cut) -> list[Row]:
     """Return one row a text, special tokens included, at most `cut.max_tokens` long."""
     template = source.single

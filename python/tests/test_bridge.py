@@ -176,9 +176,9 @@ def test_buffers_may_grow(embedder: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "abacus"}, "INVALID: engine 'abacus' is not one of auto, openvino"),
-        ({"engine": "torch"}, "INVALID: engine 'torch' is not one of auto, openvino"),
-        ({"precision": "f16"}, "INVALID: precision 'f16' is not one of auto, f32, bf16"),
+        ({"engine": "abacus"}, "INVALID: engine 'abacus' is not one of auto, openvino, onnx, torch"),
+        ({"engine": "torch"}, r"INVALID: engine 'torch' has no weights in .*, which has none of model\.safetensors"),
+        ({"precision": "f16"}, "INVALID: precision 'f16' is not one of auto, f32, bf16, int8"),
         ({"device": "abacus"}, "INVALID: device 'abacus' is not one of auto, cpu"),
         ({"type": "teapot"}, "INVALID: Unknown model type: teapot"),
         ({"pooling": "sum"}, "INVALID: pooling 'sum' is not one of mean"),

@@ -49,6 +49,8 @@ def test_weights_in_order_of_preference(tmp_path: Path) -> None:
         ({"pooling_mode": "mean_sqrt_len_tokens"}, "mean_sqrt_len"),
         ({"pooling_mode": "cls"}, "cls"),
         ({"pooling_mode": ["max"]}, "max"),
+        ({"pooling_mode": ["max", "mean_sqrt_len_tokens"]}, "max+mean_sqrt_len"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, "cls+mean"),
         ({}, "mean"),
     ],
 )
@@ -62,14 +64,13 @@ def test_pooling(config: dict[str, Any], pooling: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (
-            {"modules.json": [TRANSFORMER, {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]},
-            r"modules\.json needs Dense",
-        ),
+        ({"modules.json": [TRANSFORMER, {"path": "1", "type": "sentence_transformers.models.LSTM"}]}, r"modules\.json needs LSTM"),
+        ({"modules.json": [TRANSFORMER, NORMALIZE, POOLING]}, r"modules\.json has Transformer, Normalize, Pooling; supported is"),
+        ({"modules.json": [TRANSFORMER, POOLING | {"path": "../1"}]}, r"modules\.json leads out of its folder: '\.\./1'"),
         ({"modules.json": [{"kind": "Transformer"}]}, r"modules\.json is no list of modules"),
         (
-            {"modules.json": [TRANSFORMER, POOLING], "1_Pooling/config.json": {"pooling_mode": ["cls", "max"]}},
-            r"pooling 'cls\+max'",
+            {"modules.json": [TRANSFORMER, POOLING], "1_Pooling/config.json": {"pooling_mode": ["cls", "median"]}},
+            r"pooling 'median'",
         ),
         ({"modules.json": [TRANSFORMER, POOLING], "1_Pooling/config.json": {"include_prompt": False}}, "include_prompt"),
         ({"config.json": []}, r"config\.json holds no JSON object"),

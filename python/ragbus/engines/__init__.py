@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import importlib.util
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from ragbus import devices
 from ragbus.errors import RagbusError
+from ragbus.model import ENGINE_FILES, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 class EngineOptions:
     """How a model is to run: its lanes (threads that call `forward` at once, one compute thread each), precision, device.
 
+    `stored` is what the weights are stored in where that is neither float32 nor for the engine to choose (`int8`, `f16` …).
     `device` is chosen by `devices.choose`; `gpu_memory_fraction` is the most of a GPU's memory, above 0 and at most 1.
     """
 
@@ -28,6 +32,7 @@ class EngineOptions:
     device: str | None = None
     enable_gpu: bool = True
     gpu_memory_fraction: float = 0.5
+    stored: str | None = None
 
 
 class Engine(Protocol):
@@ -95,14 +100,73 @@ class _LoadEngine(Protocol):
     def __call__(self, folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> Engine: ...
 
 
-ENGINES = {"openvino": "ragbus.engines.openvino"}
-AUTO = ("openvino",)  # the first is taken
+ENGINES = {"openvino": "ragbus.engines.openvino", "onnx": "ragbus.engines.onnx", "torch": "ragbus.engines.torch"}
+PRECISIONS = ("auto", "f32", "bf16", "int8")
+TORCH_PACKAGES = ("torch", "sentence_transformers", "safetensors")
+TORCH_MISSING = 'engine = "torch" needs sentence-transformers, which is not installed: python.extras = ["torch"] installs it (6 GB)'
 
 
-def load_engine(name: str, folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> Engine:
-    """Load a model on the named engine, or on the best one with `auto`; INVALID for an unknown name."""
-    chosen = AUTO[0] if name == "auto" else name
-    if chosen not in ENGINES:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An engine, and why it."""
+
+    engine: str
+    reason: str
+
+
+def choose(name: str, folder: ModelFolder, options: EngineOptions) -> Choice:
+    """Return the named engine, or with `auto` the best one that has weights here and is installed.
+
+    Raises INVALID for an unknown engine, one that is not installed, or one that this folder has no weights for.
+    """
+    if name != "auto" and name not in ENGINES:
         raise RagbusError("INVALID", f"engine {name!r} is not one of auto, {', '.join(ENGINES)}")
-    load: _LoadEngine = importlib.import_module(ENGINES[chosen]).load
-    return load(folder, tokens, options)
+    stored = [engine for engine, files in ENGINE_FILES.items() if any((folder.folder / it).is_file() for it in files)]
+    choice = _auto(stored, options) if name == "auto" else Choice(name, "it was asked for")
+    if choice.engine not in stored:
+        files = ", ".join(ENGINE_FILES[choice.engine])
+        raise RagbusError("INVALID", f"engine {name!r} has no weights in {folder.folder}, which has none of {files}")
+    if choice.engine == "torch" and not _has_torch():
+        only = "" if len(stored) > 1 else f"{folder.folder} has safetensors only, no ONNX and no OpenVINO IR: "
+        raise RagbusError("INVALID", only + TORCH_MISSING)
+    return choice
+
+
+def _auto(stored: list[str], options: EngineOptions) -> Choice:
+    asked = (options.device or "auto").lower()
+    if stored == ["torch"]:
+        return Choice("torch", "the folder has safetensors only")
+    if asked.startswith("gpu") or options.precision == "bf16":
+        return Choice("openvino", f"it is what runs {'an Intel GPU' if asked.startswith('gpu') else 'bf16 from ONNX'}")
+    if "onnx" in stored and (asked.startswith("cuda") or (asked == "auto" and options.enable_gpu and devices.cuda_driver().gpus)):
+        import onnxruntime  # noqa: PLC0415 - only where it may be chosen
+
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            return Choice("onnx", "there is a CUDA device, and ONNX Runtime for it")
+        if "torch" in stored and _has_torch():
+            return Choice("torch", "there is a CUDA device, and torch")
+        if asked.startswith("cuda"):
+            return Choice("onnx", "a CUDA device was asked for")
+    return Choice("openvino", "it is the fastest on a CPU")
+
+
+def _has_torch() -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in TORCH_PACKAGES)
+
+
+def load_engine(name: str, folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> tuple[Engine, str]:
+    """Load a model on the named engine, or on the best one with `auto`; return it, and why it was chosen.
+
+    Raises INVALID for what cannot be had, naming what is missing.
+    """
+    if options.precision not in PRECISIONS:
+        raise RagbusError("INVALID", f"precision {options.precision!r} is not one of {', '.join(PRECISIONS)}")
+    choice = choose(name, folder, options)
+    own = choice.engine == "openvino" and importlib.util.find_spec("nncf") is not None  # it quantises the plain weights itself
+    weights = weights_of(folder.folder, choice.engine, "auto" if own and options.precision == "int8" else options.precision)
+    if weights is None:
+        said = f"precision {options.precision!r}: {folder.folder} has only weights of another one for the engine {choice.engine}"
+        raise RagbusError("INVALID", said)
+    load: _LoadEngine = importlib.import_module(ENGINES[choice.engine]).load
+    engine = load(replace(folder, weights=weights[0]), tokens, replace(options, stored=weights[1]))
+    return engine, choice.reason

@@ -18,21 +18,20 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ragbus import devices, hosting, pooling, tokenization
-from ragbus.engines import mapped
+from ragbus.engines import graphs, mapped
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from ragbus.dense import Dense
     from ragbus.engines import EngineOptions
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
     from ragbus.tokenization import Cut, Row, TextTokenizer
 
 PRECISIONS = ("auto", "f32", "bf16")
-_EMBEDDING_OUTPUTS = ("token_embeddings", "last_hidden_state")
-_SCORE_OUTPUTS = ("logits",)
 
 # Kernels that a stream keeps for shapes to come, some 14 a shape. Measured with all-MiniLM-L6-v2 on two lanes and 800 batches of
 # random shapes up to 512 tokens: at 1,024 (OpenVINO itself keeps 5,000) the process grew by 600 MB and went on; at 256 it stopped
@@ -126,7 +125,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class OpenVinoEngine:
-    """A model compiled by OpenVINO. `pooled` says that its graph pools by itself (or is a cross-encoder's)."""
+    """A model compiled by OpenVINO. `pooled` says that its graph gives what goes to `out`: a row a text, and no layers follow."""
 
     folder: ModelFolder
     tokens: TextTokenizer
@@ -135,15 +134,14 @@ class OpenVinoEngine:
     device: str
     outputs: int
     pooled: bool
+    layers: tuple[Dense, ...]
     activation: str | None
     name: str = "openvino"
     _lane: threading.local = field(default_factory=threading.local)
 
     def tokenize(self, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
         """Return rows of ids, cut to their bounds."""
-        if pair:
-            return tokenization.rows_of_pairs(self.tokens, texts[0], texts[1:], cut)
-        return tokenization.rows_of_texts(self.tokens, texts, cut)
+        return tokenization.rows(self.tokens, texts, cut, pair=pair)
 
     def cancellation(self) -> Callable[[], None]:
         """Return what ends this thread's next run; one shorter than the model takes to compile is left to end by itself."""
@@ -156,13 +154,8 @@ class OpenVinoEngine:
         return self.graph.infer(run, (ids, table), out if self.pooled else None)
 
     def finish(self, hidden: Floats, table: Ints, out: Floats) -> None:
-        """Pool, where the graph did not, then normalise or activate."""
-        if self.activation is not None:
-            pooling.finish_scores(table, out, self.activation)
-            return
-        if not self.pooled and self.folder.pooling is not None:
-            out[:] = pooling.POOLINGS[self.folder.pooling](hidden, table[:, pooling.LENGTH])
-        pooling.finish_embeddings(table, out)
+        """Pool, where the graph did not, project, then slice, normalise or activate."""
+        graphs.finish(self, self.layers, hidden, table, out)
 
 
 def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> OpenVinoEngine:
@@ -173,16 +166,18 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
     """
     present = devices.gpus_of_openvino(_core().available_devices)
     device = devices.choose(options.device, enable_gpu=options.enable_gpu, present=present).name.upper()
-    precision = _precision(options.precision, device)
+    precision, computed = _precision(options, device)
     try:
         weights = mapped.ir_of(_core(), folder, hosting.cache_folder())
-        settings = _settings(device, precision, options.lanes)
+        settings = _settings(device, computed, options.lanes)
         graph = _Graph(lambda: _core().compile_model(_rebuilt(weights, folder), device, settings))
-        outputs = _width(graph.output(), folder)
+        width = _width(graph.output(), folder)
     except RagbusError:
         raise
     except Exception as error:
         raise RagbusError("RUNTIME", f"cannot load the weights {folder.weights}: {error}") from error
+    layers = graphs.layers_of(folder, width)
+    outputs = graphs.outputs_of(folder, width, layers)
     engine = OpenVinoEngine(
         folder=folder,
         tokens=tokens,
@@ -190,27 +185,23 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
         precision=precision,
         device=device.lower(),
         outputs=outputs,
-        pooled=folder.model_type == "cross-encoder" or folder.pooling in _FUSED,
-        activation=_activation(folder, outputs),
+        pooled=not layers and (folder.model_type == "cross-encoder" or folder.pooling in _FUSED),
+        layers=layers,
+        activation=graphs.activation_of(folder, outputs),
     )
-    _try_out(engine)
+    graphs.try_out(engine)
     mapped.give_back(weights)
     return engine
 
 
-def _activation(folder: ModelFolder, outputs: int) -> str | None:
-    if folder.model_type == "embedding":
-        return None
-    return folder.activation or ("sigmoid" if outputs == 1 else "identity")
-
-
-def _precision(asked: str, device: str) -> str:
-    if asked not in PRECISIONS:
-        raise RagbusError("INVALID", f"precision {asked!r} is not one of {', '.join(PRECISIONS)}")
+def _precision(options: EngineOptions, device: str) -> tuple[str, str]:
+    """Return the precision as it is told, and as it is computed in where the weights leave a choice."""
+    if options.precision not in PRECISIONS and options.precision != options.stored:
+        raise RagbusError("INVALID", f"precision {options.precision!r} is not one of {', '.join(PRECISIONS)}")
     has_bf16 = "BF16" in _core().get_property(device, "OPTIMIZATION_CAPABILITIES")
-    if asked == "auto":
-        return "bf16" if has_bf16 else "f32"
-    return asked
+    fitting = "bf16" if has_bf16 else "f32"
+    computed = options.precision if options.precision in {"f32", "bf16"} else fitting
+    return options.stored or computed, computed
 
 
 def _settings(device: str, precision: str, lanes: int) -> dict[str, Any]:
@@ -219,15 +210,6 @@ def _settings(device: str, precision: str, lanes: int) -> dict[str, Any]:
     if device == "CPU":
         settings |= {"INFERENCE_NUM_THREADS": lanes, "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_KERNELS}
     return settings
-
-
-def _try_out(engine: OpenVinoEngine) -> None:
-    """Run one short row: what cannot run is found at load, and the weights are laid out for the device by then."""
-    ids = np.full((1, 8), engine.tokens.pad_id, np.int32)
-    try:
-        engine.forward(ids, np.array([[8, 8, 0, 0]], np.int32), np.zeros((1, engine.outputs), np.float32))
-    except Exception as error:
-        raise RagbusError("RUNTIME", f"cannot run the weights {engine.folder.weights}: {error}") from error
 
 
 def _rebuilt(weights: Path, folder: ModelFolder) -> ov.Model:
@@ -250,7 +232,7 @@ def _rebuilt(weights: Path, folder: ModelFolder) -> ov.Model:
         name = next((name for name in made if name in old.output(0).get_names()), None)
         if name is None:
             names = ", ".join(sorted(old.output(0).get_names())) or old.get_friendly_name()
-            raise RagbusError("INVALID", f"{folder.weights} wants the input {names}, which is not one of {', '.join(made)}")
+            raise graphs.unknown_input(folder, names)
         old.output(0).replace(op.convert(made[name], old.get_element_type().get_type_name()).output(0))
         model.remove_parameter(old)
     fuse = _FUSED.get(folder.pooling or "")
@@ -268,15 +250,9 @@ def _ints(value: int | list[int]) -> Any:
 
 
 def _output(model: ov.Model, folder: ModelFolder) -> Any:
-    """Return what feeds the wanted output: token vectors (rank 3) of an embedding model, logits (rank 2) of a cross-encoder."""
-    embedding = folder.model_type == "embedding"
-    names, rank = (_EMBEDDING_OUTPUTS, 3) if embedding else (_SCORE_OUTPUTS, 2)
-    fitting = [output for output in model.outputs if len(output.get_partial_shape()) == rank]
-    named = [output for output in fitting if output.get_names() & set(names)]
-    if not fitting or (not embedding and not named and len(model.outputs) > 1):
-        wanted = "token vectors" if embedding else "logits"
-        raise RagbusError("TYPE_CONVERSION", f"{folder.weights} gives no {wanted}: it is no {folder.model_type} model")
-    return (named or fitting)[0].get_node().input_value(0)
+    """Return what feeds the wanted output."""
+    found = [(output.get_names(), len(output.get_partial_shape())) for output in model.outputs]
+    return model.outputs[graphs.output_of(folder, found)].get_node().input_value(0)
 
 
 def _width(output: Any, folder: ModelFolder) -> int:

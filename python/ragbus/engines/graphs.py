@@ -1,0 +1,97 @@
+"""What the engines that run a graph (OpenVINO, ONNX Runtime) have in common: its inputs and outputs, and what follows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ragbus import dense, pooling
+from ragbus.errors import RagbusError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ragbus.dense import Dense
+    from ragbus.engines import Engine
+    from ragbus.model import ModelFolder
+    from ragbus.pooling import Floats, Ints
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_OUTPUTS = {"embedding": (("token_embeddings", "last_hidden_state"), 3), "cross-encoder": (("logits",), 2)}
+
+
+def unknown_input(folder: ModelFolder, name: str) -> RagbusError:
+    """Return the failure for an input that nothing here can feed."""
+    return RagbusError("INVALID", f"{folder.weights} wants the input {name}, which is not one of {', '.join(INPUTS)}")
+
+
+def output_of(folder: ModelFolder, outputs: Sequence[tuple[set[str], int]]) -> int:
+    """Choose among outputs, each with names and rank: token vectors (rank 3) of an embedding model, logits (rank 2) else.
+
+    Raises TYPE_CONVERSION where there is none: the weights are of another type of model.
+    """
+    names, rank = _OUTPUTS[folder.model_type]
+    fitting = [at for at, (_, its_rank) in enumerate(outputs) if its_rank == rank]
+    named = [at for at in fitting if outputs[at][0] & set(names)]
+    embedding = folder.model_type == "embedding"
+    if not fitting or (not embedding and not named and len(outputs) > 1):
+        wanted = "token vectors" if embedding else "logits"
+        raise RagbusError("TYPE_CONVERSION", f"{folder.weights} gives no {wanted}: it is no {folder.model_type} model")
+    return (named or fitting)[0]
+
+
+def layers_of(folder: ModelFolder, width: int) -> tuple[Dense, ...]:
+    """Return the layers after the pooling of token vectors that have `width` values.
+
+    Raises RUNTIME naming a file that says another width, or another number of labels, than the weights have.
+    """
+    if folder.model_type == "cross-encoder":
+        if folder.labels is not None and len(folder.labels) != width:
+            said = f"{folder.folder / 'config.json'} names {len(folder.labels)} labels"
+            raise RagbusError("RUNTIME", f"{said}, but {folder.weights} gives {width} values")
+        return ()
+    for path, said_width in folder.hidden_sizes.items():
+        if said_width != width:
+            raise RagbusError("RUNTIME", f"{path} says {said_width} dimensions, but {folder.weights} gives {width}")
+    return dense.read(folder.dense, width * len(str(folder.pooling).split("+")))
+
+
+def outputs_of(folder: ModelFolder, width: int, layers: Sequence[Dense]) -> int:
+    """Return how many values a text's row has."""
+    if layers:
+        return len(layers[-1].weight)
+    return width if folder.pooling is None else width * len(folder.pooling.split("+"))
+
+
+def activation_of(folder: ModelFolder, outputs: int) -> str | None:
+    """Return a cross-encoder's activation: as it says, else sigmoid for one label; None for an embedding."""
+    if folder.model_type == "embedding":
+        return None
+    return folder.activation or ("sigmoid" if outputs == 1 else "identity")
+
+
+def finish(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints, out: Floats) -> None:
+    """Bring what a graph gave (token vectors, or one row a text) into `out`, which it may be: pool, project, then finish."""
+    if engine.activation is not None:
+        if hidden is not out:
+            out[:] = hidden
+        pooling.finish_scores(table, out, engine.activation)
+        return
+    if hidden is not out:
+        tokens = hidden.ndim == 3  # noqa: PLR2004
+        vectors = pooling.pool(str(engine.folder.pooling), hidden, table[:, pooling.LENGTH]) if tokens else hidden
+        for layer in layers:
+            vectors = layer(vectors)
+        out[:] = vectors
+    pooling.finish_embeddings(table, out)
+
+
+def try_out(engine: Engine) -> None:
+    """Run one short row: what cannot run is found at load, and the weights are laid out for the device by then."""
+    ids, table = np.full((1, 8), engine.tokens.pad_id, np.int32), np.array([[8, 8, 0, 0]], np.int32)
+    out = np.zeros((1, engine.outputs), np.float32)
+    try:
+        engine.finish(engine.forward(ids, table, out), table, out)
+    except Exception as error:
+        raise RagbusError("RUNTIME", f"cannot run the weights {engine.folder.weights}: {error}") from error
