@@ -76,11 +76,11 @@ def _feeds(inputs: Sequence[tuple[str, type[np.generic]]], ids: Ints, table: Int
     positions = np.arange(ids.shape[1])
     inside = positions < table[:, pooling.LENGTH, None]
     made = {
-        "input_ids": lambda: ids,
-        "attention_mask": lambda: inside,
-        "token_type_ids": lambda: inside & (positions >= table[:, pooling.BOUNDARY, None]),
+        "input_ids": ids,
+        "attention_mask": inside,
+        "token_type_ids": inside & (positions >= table[:, pooling.BOUNDARY, None]),
     }
-    return {name: made[name]().astype(kind) for name, kind in inputs}
+    return {name: made[name].astype(kind) for name, kind in inputs}
 
 
 def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> OnnxEngine:

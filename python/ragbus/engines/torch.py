@@ -1,4 +1,4 @@
-"""The torch engine: sentence-transformers' own modules, from safetensors; on the CPU with one compute thread a lane, or with CUDA."""
+"""The torch engine: sentence-transformers' own modules, from safetensors; on the CPU, one compute thread a lane, or with CUDA."""
 
 from __future__ import annotations
 

@@ -82,6 +82,7 @@ public interface Engine {
    * @param maxTokens the most tokens of a row
    * @param padId the id that fills rows up
    * @param engine what runs it
+   * @param reason why that engine
    * @param precision the numbers it computes in
    * @param memoryBytes memory taken by loading it
    * @param loadMillis how long loading took
@@ -96,6 +97,7 @@ public interface Engine {
       int maxTokens,
       int padId,
       String engine,
+      String reason,
       String precision,
       long memoryBytes,
       long loadMillis,

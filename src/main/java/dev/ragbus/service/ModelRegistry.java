@@ -356,11 +356,12 @@ final class ModelRegistry {
     }
     LOG.log(
         System.Logger.Level.INFO,
-        "loaded {0} in {1} ms ({2}, {3})",
+        "loaded {0} in {1} ms ({2}, {3}): {4}",
         key,
         described.loadMillis(),
         described.engine(),
-        described.precision());
+        described.precision(),
+        described.reason());
     evict();
     return model;
   }

@@ -66,6 +66,7 @@ class OperationsTest {
             64,
             0,
             "fake",
+            "it was asked for",
             "f32",
             0,
             0,
@@ -73,7 +74,9 @@ class OperationsTest {
             "query",
             true));
     engine.described.put(
-        "labels", new Engine.Model(0, 3, null, 64, 0, "fake", "f32", 0, 0, Map.of(), null, false));
+        "labels",
+        new Engine.Model(
+            0, 3, null, 64, 0, "fake", "asked for", "f32", 0, 0, Map.of(), null, false));
     restart(new JsonObject());
   }
 
