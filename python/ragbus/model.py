@@ -39,9 +39,10 @@ _STEMS = tuple(stem for stems in ONNX_VARIANTS.values() for stem in stems)
 ONNX_FILES = ("onnx/model.onnx", "model.onnx", *(f"onnx/{stem}.onnx" for stem in _STEMS[1:]))
 OPENVINO_FILES = ("openvino/openvino_model.xml", "openvino/openvino_model_qint8_quantized.xml")
 SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json")
-WEIGHT_FILES = OPENVINO_FILES[:1] + ONNX_FILES + OPENVINO_FILES[1:] + SAFETENSORS_FILES  # the first that exists is taken
+WEIGHT_FILES = OPENVINO_FILES[:1] + ONNX_FILES + OPENVINO_FILES[1:]  # of the engines that run a graph
+_ALL_FILES = WEIGHT_FILES + SAFETENSORS_FILES
 ENGINE_FILES: dict[str, tuple[str, ...]] = {
-    "openvino": OPENVINO_FILES[:1] + ONNX_FILES + OPENVINO_FILES[1:],
+    "openvino": WEIGHT_FILES,
     "onnx": ONNX_FILES,
     "torch": SAFETENSORS_FILES,
 }
@@ -108,10 +109,10 @@ def missing_from(folder: Path) -> str | None:
         return f"{folder} is no folder"
     if not (folder / "tokenizer.json").is_file():
         return f"{folder} has no tokenizer.json"
-    if not any((folder / name).is_file() for name in WEIGHT_FILES):
+    if not any((folder / name).is_file() for name in _ALL_FILES):
         pickle = next((name for name in PICKLES if (folder / name).is_file()), None)
         refused = f"; {pickle} is a pickle, which may run code and is never read" if pickle else ""
-        return f"{folder} has none of {', '.join(WEIGHT_FILES)}{refused}"
+        return f"{folder} has none of {', '.join(_ALL_FILES)}{refused}"
     return None
 
 
@@ -172,7 +173,7 @@ def read_folder(
     return ModelFolder(
         folder=folder,
         model_type=family,
-        weights=next(folder / name for name in WEIGHT_FILES if (folder / name).is_file()),
+        weights=next(folder / name for name in _ALL_FILES if (folder / name).is_file()),
         max_tokens=_max_tokens(folder, config, bert, max_tokens),
         pooling=_pooling(pools, pooled, pooling) if family == "embedding" else None,
         dense=_dense(folder, modules),
