@@ -154,6 +154,10 @@ def _has_torch() -> bool:
     return all(importlib.util.find_spec(package) is not None for package in TORCH_PACKAGES)
 
 
+def _has_nncf() -> bool:
+    return importlib.util.find_spec("nncf") is not None
+
+
 def load_engine(name: str, folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> tuple[Engine, str]:
     """Load a model on the named engine, or on the best one with `auto`; return it, and why it was chosen.
 
@@ -162,7 +166,7 @@ def load_engine(name: str, folder: ModelFolder, tokens: TextTokenizer, options: 
     if options.precision not in PRECISIONS:
         raise RagbusError("INVALID", f"precision {options.precision!r} is not one of {', '.join(PRECISIONS)}")
     choice = choose(name, folder, options)
-    own = choice.engine == "openvino" and importlib.util.find_spec("nncf") is not None  # it quantises the plain weights itself
+    own = choice.engine == "openvino" and _has_nncf()  # which quantises the plain weights itself
     weights = weights_of(folder.folder, choice.engine, "auto" if own and options.precision == "int8" else options.precision)
     if weights is None:
         said = f"precision {options.precision!r}: {folder.folder} has only weights of another one for the engine {choice.engine}"

@@ -31,13 +31,35 @@ def ir_of(core: ov.Core, folder: ModelFolder, cache: Path | None) -> Path:
         return weights
     copy = cache / "ir" / _key(folder)
     if not (copy / "model.xml").is_file():
-        model = core.read_model(str(weights))
+        model = read(core, weights)
         try:
             _write(model, copy)
         except (OSError, RuntimeError) as error:
             log.warning("no copy of %s can be kept, so it takes more memory: %s", weights, error)
             return weights
     return copy / "model.xml"
+
+
+def read(core: ov.Core, weights: Path) -> ov.Model:
+    """Read a model; OpenVINO confines external data to the folder of their ONNX file.
+
+    In the hub's cache both are links into one folder of blobs, which that refuses: then it reads them from a folder made of
+    hard links (or copies, where the cache is on another disk).
+    """
+    blobs = weights.resolve().parent
+    linked = [it for it in weights.parent.glob(f"{weights.stem}*") if it.is_symlink() and it.resolve().parent == blobs]
+    if weights.suffix != ".onnx" or not weights.is_symlink() or linked == [weights]:
+        return core.read_model(str(weights))
+    cache = hosting.cache_folder()
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ragbus-", dir=cache) as scratch:
+        for file in linked:
+            try:
+                os.link(file.resolve(), Path(scratch) / file.name)
+            except OSError:
+                shutil.copyfile(file, Path(scratch) / file.name)
+        return core.read_model(str(Path(scratch) / weights.name))
 
 
 def _key(folder: ModelFolder) -> str:

@@ -214,7 +214,7 @@ def _settings(device: str, precision: str, lanes: int) -> dict[str, Any]:
 
 def _rebuilt(weights: Path, folder: ModelFolder) -> ov.Model:
     """Read a graph and give it the inputs `ids` and `table` and one output, pooled where that is cheaper inside the graph."""
-    model = _core().read_model(str(weights))
+    model = mapped.read(_core(), weights)
     chosen = _output(model, folder)
     ids = op.parameter(ov.PartialShape([-1, -1]), np.int32, name="ids")
     table = op.parameter(ov.PartialShape([-1, 4]), np.int32, name="table")
