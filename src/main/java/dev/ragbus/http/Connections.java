@@ -35,7 +35,8 @@ final class Connections {
   /** A new connection: watched, or closed where there are too many. */
   void opened(HttpConnection connection) {
     if (open.size() >= options.maxConnections()) {
-      connection.close();
+      // Not here: while it is being set up, a close may be lost.
+      vertx.runOnContext(v -> connection.close());
       return;
     }
     Watched watched = new Watched();

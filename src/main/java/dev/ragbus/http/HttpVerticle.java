@@ -83,6 +83,7 @@ public final class HttpVerticle extends VerticleBase {
   private static final String CALLER = HttpVerticle.class.getName() + ".caller";
   private static final String BODY_TIMER = HttpVerticle.class.getName() + ".body-timer";
   private static final int REQUEST_TIMEOUT = 408;
+  private static final Duration LINGER = Duration.ofMillis(500);
 
   private final Dialect openAi = new OpenAiDialect();
   private RagbusOptions options;
@@ -486,7 +487,8 @@ public final class HttpVerticle extends VerticleBase {
               sent -> {
                 vertx.cancelTimer(timer);
                 if (status == REQUEST_TIMEOUT) {
-                  connection.close();
+                  // At once, what the client still sends would make TCP drop the reply.
+                  connections.closeAfter(connection, LINGER);
                 }
               });
     }
