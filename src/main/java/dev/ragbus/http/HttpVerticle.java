@@ -89,6 +89,7 @@ public final class HttpVerticle extends VerticleBase {
   private RagbusOptions options;
   private List<Dialect> dialects;
   private Guard guard;
+  private ApiPages pages;
   private Connections connections;
   private Ragbus ragbus;
   private HttpServer server;
@@ -125,6 +126,8 @@ public final class HttpVerticle extends VerticleBase {
     ragbus = Ragbus.create(vertx, options.bus().addressPrefix());
     return Guard.of(vertx, options.security())
         .onSuccess(made -> guard = made)
+        .compose(made -> ApiPages.read(vertx))
+        .onSuccess(read -> pages = read)
         .compose(made -> listen(host));
   }
 
@@ -213,7 +216,9 @@ public final class HttpVerticle extends VerticleBase {
             .add(operation.method());
       }
     }
-    methods.put("/metrics", List.of(HttpMethod.GET));
+    List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json"));
+    others.addAll(pages.files().keySet());
+    others.forEach(path -> methods.put(path, List.of(HttpMethod.GET)));
     router.route().handler(this::admit);
     if (!options.http().allowedOrigins().isEmpty()) {
       router.route().handler(cors());
@@ -225,6 +230,10 @@ public final class HttpVerticle extends VerticleBase {
     // What follows tells strangers nothing, not even what there is.
     router.route().handler(ctx -> require(ctx, Access.USE));
     router.get("/metrics").handler(metrics());
+    router.get("/openapi.json").handler(pages::sendDescription);
+    pages
+        .files()
+        .forEach((path, file) -> router.get(path).handler(ctx -> pages.sendFile(ctx, file)));
     methods.forEach(
         (path, allowed) -> router.route(path).handler(ctx -> refuseMethod(ctx, allowed)));
     router.route().handler(ctx -> ctx.fail(404));

@@ -72,7 +72,9 @@ final class Served {
   }
 
   Answer send(HttpMethod method, String path, Map<String, String> headers, Buffer body) {
-    return await(sending(method, path, headers, body));
+    Answer answer = await(sending(method, path, headers, body));
+    Contract.check(method, path, answer);
+    return answer;
   }
 
   Future<Answer> sending(HttpMethod method, String path, Map<String, String> headers, Buffer body) {
