@@ -6,7 +6,6 @@ JSON as UTF-8 bytes, ids and vectors in the lane's int and float buffers.
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragbus import hosting, model, progress, registry, sources, tokenization
+from ragbus import garbage, hosting, model, progress, registry, sources, tokenization
 from ragbus.convert import to_json, to_py
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.errors import RagbusError, describe
@@ -165,14 +164,15 @@ def _load(
     gpu_memory_fraction: float = 0.5,
     prompts: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    started, before = time.monotonic_ns(), hosting.resident_bytes()
+    started = time.monotonic_ns()
     folder = model.read_folder(Path(path), type, max_tokens=max_tokens, pooling=pooling, normalize=normalize, prompts=prompts)
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
     options = EngineOptions(lanes, precision, device, enable_gpu, gpu_memory_fraction)
-    runs, reason = load_engine(engine, folder, tokens, options)
+    with hosting.measured_growth() as growth:
+        runs, reason = load_engine(engine, folder, tokens, options)
+        garbage.settle()
     progress.checkpoint()
-    hosting.trim()
-    memory = max(hosting.resident_bytes() - before, runs.folder.weights_bytes())
+    memory = max(growth.bytes or 0, runs.folder.weights_bytes())
     handle = registry.add(name, runs, memory).handle
     return {
         "handle": handle,
@@ -199,6 +199,7 @@ def _load(
 
 def _unload(*, handle: int) -> dict[str, Any]:
     registry.remove(handle)
+    hosting.trim()
     return {}
 
 
@@ -212,9 +213,10 @@ def _decode(*, handle: int, ids: list[list[int]], skip_special_tokens: bool = Tr
     return {"texts": tokenization.decode(source, ids, skip_special_tokens=skip_special_tokens)}
 
 
-def _collect() -> dict[str, Any]:
+def _collect(*, everything: bool = False) -> dict[str, Any]:
+    """Collect garbage and give free memory back; `everything` also empties caches and looks at what `garbage.settle` set aside."""
     before = hosting.resident_bytes()
-    collected = gc.collect()
+    collected = garbage.collect_everything() if everything else garbage.collect()
     hosting.trim()
     return {"collected": collected, "resident_bytes_before": before, "resident_bytes_after": hosting.resident_bytes()}
 

@@ -9,15 +9,16 @@ import logging
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragbus import devices, streams
+from ragbus import devices, garbage, streams
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 # Deeper recursion through C code overflows a lane's stack, and with it the JVM.
 MAX_RECURSION = 5_000
@@ -62,11 +63,12 @@ def start(
     offline: bool = False,
     cache_folder: str | None = None,
     enable_gpu: bool = False,
+    enable_gc: bool = False,
 ) -> dict[str, str]:
     """Set the process up, once: a repeat changes nothing. Return the versions of Python and of the packages.
 
     `cache_folder` is where engines keep what they make of models; without one they keep nothing. With `enable_gpu` the log says
-    which GPUs there are, or why there is none.
+    which GPUs there are, or why there is none. With `enable_gc` full collections are Java's to ask for.
     Raises RUNTIME on a Python without its interpreter lock, which jep does not support.
     """
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
@@ -78,6 +80,8 @@ def start(
                 sys.setswitchinterval(switch_interval_seconds)
             _set_malloc()
             _guard()
+            if enable_gc:
+                garbage.take_over()
             _process.cache_folder = Path(cache_folder) if cache_folder else None
             if log_fd is not None:
                 streams.redirect(log_fd)
@@ -158,6 +162,42 @@ def trim() -> None:
     malloc_trim = getattr(_libc(), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)
+
+
+@dataclass
+class Growth:
+    """What was measured; None where something else was measured meanwhile, since nobody knows whose the memory is."""
+
+    bytes: int | None = None
+
+
+@dataclass
+class _Measurements:
+    begun: int = 0
+    under_way: int = 0
+
+
+_measurements = _Measurements()
+_measurements_lock = threading.Lock()
+
+
+@contextmanager
+def measured_growth() -> Iterator[Growth]:
+    """Measure by how much the process grows within this context; known once it is left, free memory having been given back."""
+    growth, before = Growth(), resident_bytes()
+    with _measurements_lock:
+        _measurements.begun += 1
+        mine, alone = _measurements.begun, _measurements.under_way == 0
+        _measurements.under_way += 1
+    try:
+        yield growth
+    finally:
+        with _measurements_lock:
+            _measurements.under_way -= 1
+            alone = alone and _measurements.begun == mine
+    trim()
+    if alone:
+        growth.bytes = resident_bytes() - before
 
 
 def evict(file: Path) -> None:

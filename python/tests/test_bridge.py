@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import queue
 import random
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -267,3 +269,24 @@ def test_a_long_run_is_cut(embedder: dict[str, Any], lane: Lane) -> None:
         lane.forward(embedder, tokens, run=-7)
     canceller.join()
     np.testing.assert_allclose(lane.embed(embedder, ["short"]), short, atol=1e-6)
+
+
+def test_an_unloaded_model_is_gone_with_the_last_that_ran_it() -> None:
+    model = ask("load", name="gone", type="cross-encoder", path=str(CROSS_ENCODER), lanes=2)
+    engine = weakref.ref(registry.get(model["handle"]).engine)
+
+    def run() -> None:
+        own = Lane()
+        own.forward(model, own.tokenize(model["handle"], ["query", "one"], pair=True))
+
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(2) as lanes:
+            for done in [lanes.submit(run) for _ in range(2)]:
+                done.result()
+            ask("unload", handle=model["handle"])
+            assert engine() is None
+            with pytest.raises(Failure, match="MODEL_NOT_FOUND"):
+                lanes.submit(run).result()
+    finally:
+        gc.enable()

@@ -11,6 +11,7 @@ import threading
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from conftest import Failure, ask
 
@@ -115,3 +116,19 @@ def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosting, "_libc", lambda: None)
     hosting.trim()
     hosting._set_malloc()
+
+
+def test_growth_is_measured_where_nothing_else_is() -> None:
+    with hosting.measured_growth() as growth:
+        held = np.ones(8_000_000)
+    assert growth.bytes is not None
+    assert 40_000_000 < growth.bytes < 100_000_000
+    with hosting.measured_growth() as outer, hosting.measured_growth() as inner:
+        pass
+    assert (outer.bytes, inner.bytes) == (None, None)
+    del held
+    with pytest.raises(IndexError), hosting.measured_growth():
+        [].pop()
+    with hosting.measured_growth() as again:
+        pass
+    assert again.bytes is not None

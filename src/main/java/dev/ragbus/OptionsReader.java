@@ -43,7 +43,7 @@ public final class OptionsReader {
 
   /** Keys, or beginnings of keys, that bind and are checked but that nothing acts on yet. */
   private static final List<String> NOT_ACTING =
-      List.of("python.enable_gc", "python.gc_interval", "functions.", "lanes.function", "cluster.");
+      List.of("functions.", "lanes.function", "cluster.");
 
   static {
     collect("", JsonBodies.MAPPER.constructType(RagbusOptions.class));

@@ -219,7 +219,6 @@ class OptionsReaderTest {
              "cluster": {"enabled": true}, "http": {"port": 0}}
             """);
     assertThat(OptionsReader.notActing(options))
-        .containsExactlyInAnyOrder(
-            "python.enable_gc", "functions.allow_source", "lanes.function", "cluster.enabled");
+        .containsExactlyInAnyOrder("functions.allow_source", "lanes.function", "cluster.enabled");
   }
 }

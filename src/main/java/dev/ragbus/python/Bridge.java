@@ -84,7 +84,8 @@ final class Bridge implements AutoCloseable {
                   .put("module_path", new JsonArray())
                   .put("offline", settings.offline())
                   .put("cache_folder", settings.cacheFolder().toString())
-                  .put("enable_gpu", settings.enableGpu()));
+                  .put("enable_gpu", settings.enableGpu())
+                  .put("enable_gc", settings.enableGc()));
       LOG.log(System.Logger.Level.DEBUG, "Python started: {0}", versions);
     }
   }

@@ -96,7 +96,8 @@ public final class JepEngine implements Engine {
             options.lanes().switchInterval().toNanos() / 1e9,
             options.models().offline(),
             cacheFolder,
-            options.python().enableGpu());
+            options.python().enableGpu(),
+            options.python().enableGc());
     return context
         .executeBlocking(() -> PythonRuntime.start(settings), false)
         .map(runtime -> new JepEngine(vertx, context, runtime, options.lanes().inference(), id))

@@ -41,6 +41,7 @@ final class PythonRuntime {
    * @param offline whether the hub is never asked
    * @param cacheFolder where engines keep what they make of models
    * @param enableGpu whether the log says which GPUs there are
+   * @param enableGc whether Python's full collections are run by {@code COLLECT} alone
    */
   record Settings(
       Path python,
@@ -49,7 +50,8 @@ final class PythonRuntime {
       double switchIntervalSeconds,
       boolean offline,
       Path cacheFolder,
-      boolean enableGpu) {}
+      boolean enableGpu,
+      boolean enableGc) {}
 
   private PythonRuntime(Settings settings) {
     this.settings = settings;

@@ -367,7 +367,7 @@ final class Operations {
   Future<Cleanup> cleanup(NoArguments none, Call call) {
     ModelsCleared cleared = models.clear(null);
     return engine
-        .control(Engine.Control.COLLECT, new JsonObject())
+        .control(Engine.Control.COLLECT, new JsonObject().put("everything", true))
         .map(
             collected ->
                 new Cleanup(

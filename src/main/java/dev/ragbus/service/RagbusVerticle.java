@@ -52,6 +52,7 @@ public final class RagbusVerticle extends VerticleBase {
   private JepEngine engine;
   private ModelRegistry models;
   private Batcher batcher;
+  private GarbageCollection garbage;
   private BusStreams streams;
   private Operations operations;
   private State state = State.STARTING;
@@ -115,6 +116,7 @@ public final class RagbusVerticle extends VerticleBase {
   private Future<Void> startModels(PackagedModels packaged) {
     models = new ModelRegistry(engine, options, packaged, context, System::nanoTime);
     batcher = new Batcher(vertx, engine, options, System::nanoTime);
+    garbage = new GarbageCollection(engine, options.python().gcInterval(), System::nanoTime);
     operations = new Operations(options, engine, models, batcher, streams);
     return models.start().compose(done -> warmUp());
   }
@@ -124,7 +126,12 @@ public final class RagbusVerticle extends VerticleBase {
     if (models.defaultEmbedding() == null) {
       return Future.succeededFuture();
     }
-    return models.forEmbedding(null).compose(model -> WarmUp.run(engine, model.engineModel()));
+    return models.forEmbedding(null).compose(this::warmUp);
+  }
+
+  private Future<Void> warmUp(LoadedModel model) {
+    models.acquire(model);
+    return WarmUp.run(engine, model.engineModel()).onComplete(done -> models.release(model));
   }
 
   private void serve() {
@@ -200,6 +207,9 @@ public final class RagbusVerticle extends VerticleBase {
     if (batcher != null) {
       metrics.observe(batcher.stats());
       models.tick();
+      if (options.python().enableGc()) {
+        garbage.tick(batcher.stats().items() == 0);
+      }
       metrics.observe(models.stats(), models.list().cachedModels());
     }
   }
