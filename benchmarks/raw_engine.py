@@ -9,6 +9,7 @@ Reads commands from standard input, one a line, and answers each with a line of 
     query CALLS    CALLS single queries, one after another: tokenise, infer, pool, normalise
     texts          all texts once, on every lane
     memory         resident memory of this process
+    vectors FILE   all texts once, their normalised vectors as NumPy's .npy, in the order of the texts
 """
 
 # ruff: noqa: INP001, T201 - a script, no module
@@ -142,6 +143,16 @@ def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argpa
     }
 
 
+def every_vector(engine: Engine, texts: Sequence[str], chosen: argparse.Namespace) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return the vectors of all texts, in their order."""
+    rows = [row.ids for row in engine.tokenize(texts, Cut(engine.folder.max_tokens), pair=False)]
+    widths = [padded(len(row), chosen.width_step, engine.folder.max_tokens) for row in rows]
+    vectors = np.empty((len(texts), engine.outputs), np.float32)
+    for batch in batches(widths, chosen.budget, chosen.rows):
+        vectors[batch] = run(engine, [rows[at] for at in batch], chosen.width_step)
+    return vectors
+
+
 def memory() -> dict[str, float]:
     """Return resident memory now and at its highest, in MB (2^20 bytes)."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
@@ -155,16 +166,18 @@ def main() -> None:
     arguments.add_argument("model", type=Path, help="the model's folder")
     arguments.add_argument("texts", type=Path)
     arguments.add_argument("--lanes", type=int, default=min(os.cpu_count() or 1, 8))
+    arguments.add_argument("--engine", default="openvino")
     arguments.add_argument("--precision", default="auto")
+    arguments.add_argument("--count", type=int, help="only so many of the texts")
     arguments.add_argument("--budget", type=int, default=512, help="padded tokens a batch")
     arguments.add_argument("--rows", type=int, default=32, help="rows a batch")
     arguments.add_argument("--width-step", type=int, default=16, help="widths are multiples of this: 16 is best in bf16")
     chosen = arguments.parse_args()
     hosting.start()  # the same allocator settings, which matter
-    texts = chosen.texts.read_text(encoding="utf-8").splitlines()
+    texts = chosen.texts.read_text(encoding="utf-8").splitlines()[: chosen.count]
     folder = model.read_folder(chosen.model, "embedding")
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
-    engine, _ = load_engine("openvino", folder, tokens, EngineOptions(lanes=chosen.lanes, precision=chosen.precision))
+    engine, _ = load_engine(chosen.engine, folder, tokens, EngineOptions(lanes=chosen.lanes, precision=chosen.precision))
     lanes = Lanes(chosen.lanes)
     for line in sys.stdin:
         command, *rest = line.split()
@@ -174,6 +187,9 @@ def main() -> None:
             answer = every_text(engine, texts, lanes, chosen)
         elif command == "memory":
             answer = dict(memory())
+        elif command == "vectors":
+            np.save(rest[0], every_vector(engine, texts, chosen))
+            answer = {}
         else:
             raise SystemExit(f"unknown command {command}")
         print(json.dumps(answer | {"precision": engine.precision}), flush=True)
