@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragbus import progress
+from ragbus import engines, progress
 from ragbus.errors import RagbusError, message_of
-from ragbus.model import OPENVINO_FILES, WEIGHT_FILES
+from ragbus.model import ALL_FILES, ENGINE_FILES, SAFETENSORS_FILES, weights_among
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,7 +41,7 @@ _DESCRIPTIONS = re.compile(
     r"|\d_[A-Za-z]+/(config\.json|model\.safetensors)",
     re.ASCII,
 )
-_TORCH_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", re.ASCII)
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
 _TOKENIZER = "tokenizer.json"
 _SHA1, _SHA256 = 40, 64  # hexadecimal digits
 log = logging.getLogger("ragbus.downloads")
@@ -61,35 +61,35 @@ class File:
     digest: str | None = None
 
 
-def needed(names: Collection[str], engine: str = "auto") -> list[str]:
+def needed(names: Collection[str], engine: str = "auto", precision: str = "auto") -> list[str]:
     """Return what to fetch of a repository's files, in order: descriptions, weights (data before graph), tokenizer.
 
-    One set of weights is taken, and safetensors only for the engine that reads them. Raises NotFetchedError if there are none,
-    or no tokenizer.
+    One set of weights is taken, and safetensors only for torch: where it was asked for, or where it is installed and
+    there is nothing else. Raises NotFetchedError if there are none, or no tokenizer.
     """
-    described = sorted(name for name in names if _DESCRIPTIONS.fullmatch(name))
-    if engine == "torch":
-        weights = sorted(name for name in names if _TORCH_WEIGHTS.fullmatch(name))
-        wanted: tuple[str, ...] = ("model.safetensors",)
-    else:
-        wanted = tuple(name for name in WEIGHT_FILES if engine != "onnx" or name not in OPENVINO_FILES)
-        graph = next((name for name in wanted if name in names), None)
-        weights = [] if graph is None else [*_beside(graph, names), graph]
-    if not weights:
-        raise NotFetchedError(f"has none of {', '.join(wanted)}")
+    candidates = engines.candidates(engine)
+    found = (weights_among(names, it, engines.stored_precision(it, precision)) for it in candidates)
+    weights = next((it[0] for it in found if it is not None), None)
+    if weights is None:
+        wanted = dict.fromkeys(file for it in candidates for file in ENGINE_FILES[it])
+        left_out = "torch" not in candidates and any(file in names for file in SAFETENSORS_FILES)
+        raise NotFetchedError(f"has none of {', '.join(wanted)}{f'; {engines.TORCH_MISSING}' if left_out else ''}")
     if _TOKENIZER not in names:
         raise NotFetchedError(f"has no {_TOKENIZER}")
-    return [*described, *weights, _TOKENIZER]
+    described = sorted(name for name in names if _DESCRIPTIONS.fullmatch(name))
+    return [*described, *_beside(weights, names), weights, _TOKENIZER]
 
 
-def _beside(graph: str, names: Collection[str]) -> list[str]:
-    """Return the files that hold a graph's numbers: OpenVINO's `.bin`, or an ONNX graph's external data."""
-    if graph.endswith(".xml"):
-        return [name for name in (f"{graph.removesuffix('.xml')}.bin",) if name in names]
-    return sorted(name for name in names if re.fullmatch(rf"{re.escape(graph)}[._]data(_\d+)?", name))
+def _beside(weights: str, names: Collection[str]) -> list[str]:
+    """Return the files that hold the numbers: OpenVINO's `.bin`, an ONNX graph's external data, the shards of an index."""
+    if weights.endswith(".xml"):
+        return [name for name in (f"{weights.removesuffix('.xml')}.bin",) if name in names]
+    if weights.endswith(".index.json"):
+        return sorted(name for name in names if _SHARD.fullmatch(name))
+    return sorted(name for name in names if re.fullmatch(rf"{re.escape(weights)}[._]data(_\d+)?", name))
 
 
-def fetch(endpoint: str, name: str, revision: str, cache: Path, engine: str = "auto") -> Path:
+def fetch(endpoint: str, name: str, revision: str, cache: Path, engine: str = "auto", precision: str = "auto") -> Path:
     """Fetch a model's files into the cache and return its folder there.
 
     Works on a thread of its own, so that a load that is cancelled ends at once whatever the hub does; the thread ends at the
@@ -100,7 +100,7 @@ def fetch(endpoint: str, name: str, revision: str, cache: Path, engine: str = "a
 
     def work() -> None:
         try:
-            outcome.append(_Download(endpoint, name, revision, cache, engine).run())
+            outcome.append(_Download(endpoint, name, revision, cache, engine, precision).run())
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             outcome.append(error)
         done.set()
@@ -120,8 +120,9 @@ def fetch(endpoint: str, name: str, revision: str, cache: Path, engine: str = "a
 class _Download:
     """One model being fetched: what is done and what is left."""
 
-    def __init__(self, endpoint: str, name: str, revision: str, cache: Path, engine: str) -> None:
-        self.endpoint, self.name, self.revision, self.cache, self.engine = endpoint, name, revision, cache, engine
+    def __init__(self, endpoint: str, name: str, revision: str, cache: Path, engine: str, precision: str) -> None:
+        self.endpoint, self.name, self.revision, self.cache = endpoint, name, revision, cache
+        self.engine, self.precision = engine, precision
         self.done_bytes = self.total_bytes = 0
         self.file = ""
         self.logged = time.monotonic()
@@ -139,7 +140,7 @@ class _Download:
             it.rfilename: File(it.rfilename, it.size or 0, it.lfs.sha256 if it.lfs else it.blob_id) for it in info.siblings or ()
         }
         try:
-            files = [listing[name] for name in needed(listing, self.engine)]
+            files = [listing[name] for name in needed(listing, self.engine, self.precision)]
         except NotFetchedError as missing:
             raise NotFetchedError(f"{self.name} {missing}") from None
         self.total_bytes = sum(file.size for file in files)
@@ -222,7 +223,7 @@ def repository_folder(name: str) -> str:
     return f"models--{name.replace('/', '--')}"
 
 
-def missing_from_snapshot(cache: Path, name: str, commit: str, engine: str = "auto") -> list[str]:
+def missing_from_snapshot(cache: Path, name: str, commit: str, engine: str = "auto", precision: str = "auto") -> list[str]:
     """Return what a snapshot in the cache lacks besides weights, by the listing that huggingface_hub keeps of those it fetched.
 
     Without a listing nothing is known to be missing: programs that fetch single files leave none.
@@ -236,8 +237,8 @@ def missing_from_snapshot(cache: Path, name: str, commit: str, engine: str = "au
     snapshot = repository / "snapshots" / commit
     try:
         listing = get_cached_repo_tree(name, revision=commit, cache_dir=cache)
-        names = {it.path for it in listing if it.path not in WEIGHT_FILES or (snapshot / it.path).is_file()}
-        return [file for file in needed(names, engine) if not (snapshot / file).is_file()]
+        names = {it.path for it in listing if it.path not in ALL_FILES or (snapshot / it.path).is_file()}
+        return [file for file in needed(names, engine, precision) if not (snapshot / file).is_file()]
     except (CachedRepoTreeNotFoundError, NotFetchedError):
         return []
 

@@ -14,7 +14,7 @@ from ragbus.errors import RagbusError
 from ragbus.pooling import ACTIVATIONS, POOLINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 ModelType: TypeAlias = Literal["embedding", "cross-encoder"]
@@ -40,7 +40,7 @@ ONNX_FILES = ("onnx/model.onnx", "model.onnx", *(f"onnx/{stem}.onnx" for stem in
 OPENVINO_FILES = ("openvino/openvino_model.xml", "openvino/openvino_model_qint8_quantized.xml")
 SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json")
 WEIGHT_FILES = OPENVINO_FILES[:1] + ONNX_FILES + OPENVINO_FILES[1:]  # of the engines that run a graph
-_ALL_FILES = WEIGHT_FILES + SAFETENSORS_FILES
+ALL_FILES = WEIGHT_FILES + SAFETENSORS_FILES
 ENGINE_FILES: dict[str, tuple[str, ...]] = {
     "openvino": WEIGHT_FILES,
     "onnx": ONNX_FILES,
@@ -109,21 +109,26 @@ def missing_from(folder: Path) -> str | None:
         return f"{folder} is no folder"
     if not (folder / "tokenizer.json").is_file():
         return f"{folder} has no tokenizer.json"
-    if not any((folder / name).is_file() for name in _ALL_FILES):
+    if not any((folder / name).is_file() for name in ALL_FILES):
         pickle = next((name for name in PICKLES if (folder / name).is_file()), None)
         refused = f"; {pickle} is a pickle, which may run code and is never read" if pickle else ""
-        return f"{folder} has none of {', '.join(_ALL_FILES)}{refused}"
+        return f"{folder} has none of {', '.join(ALL_FILES)}{refused}"
     return None
 
 
 def weights_of(folder: Path, engine: str, precision: str) -> tuple[Path, str | None] | None:
-    """Return the weights for an engine and what they are stored in, or None if it has none there.
+    """Return the weights for an engine and what they are stored in, or None if it has none there (see `weights_among`)."""
+    found = weights_among({name for name in ENGINE_FILES[engine] if (folder / name).is_file()}, engine, precision)
+    return (folder / found[0], found[1]) if found else None
+
+
+def weights_among(names: Collection[str], engine: str, precision: str) -> tuple[str, str | None] | None:
+    """Return which of a model's files are the weights for an engine, and what they are stored in; None if there are none.
 
     `int8` takes a quantised file where there is one; `auto` takes the plain one and another only where there is no plain one;
     what a plain file or safetensors are computed in is the engine's choice, said as None.
     """
-    there = {name: folder / name for name in ENGINE_FILES[engine] if (folder / name).is_file()}
-    found = [(path, _stored(name)) for name, path in there.items()]
+    found = [(name, _stored(name)) for name in ENGINE_FILES[engine] if name in names]
     wanted = [it for it in found if it[1] == precision]
     if precision == "auto" or not wanted:
         wanted = [it for it in found if it[1] is None] or (found if precision == "auto" else [])
@@ -173,7 +178,7 @@ def read_folder(
     return ModelFolder(
         folder=folder,
         model_type=family,
-        weights=next(folder / name for name in _ALL_FILES if (folder / name).is_file()),
+        weights=next(folder / name for name in ALL_FILES if (folder / name).is_file()),
         max_tokens=_max_tokens(folder, config, bert, max_tokens),
         pooling=_pooling(pools, pooled, pooling) if family == "embedding" else None,
         dense=_dense(folder, modules),

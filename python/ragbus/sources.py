@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragbus import downloads
+from ragbus.engines import ENGINES, candidates, stored_precision
 from ragbus.errors import RagbusError, message_of
-from ragbus.model import missing_from
+from ragbus.model import missing_from, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ class Wanted:
     models_dir: str | None = None
     packaged: Mapping[str, str] = field(default_factory=dict)
     engine: str = "auto"
+    precision: str = "auto"
 
     @property
     def hub_name(self) -> str:
@@ -69,18 +71,21 @@ def locate(
     source: str = "auto",
     path: str | None = None,
     engine: str = "auto",
+    precision: str = "auto",
 ) -> dict[str, str]:
     """Return the first source that has the model, and its folder there.
 
-    An explicit `path` is taken or refused, nothing else is tried; `engine` decides which weights are fetched. Raises
-    MODEL_NOT_FOUND with every source that was tried and why it was passed over, INVALID for an unknown `source` or a name of
-    more than 300 characters, CANCELLED.
+    An explicit `path` is taken or refused, nothing else is tried; `engine` and `precision` decide which weights are
+    fetched. Raises MODEL_NOT_FOUND with every source that was tried and why it was passed over, INVALID for an unknown `source`
+    or engine and for a name of more than 300 characters, CANCELLED.
     """
     if len(name) > MAX_NAME_CHARS:
         raise RagbusError("INVALID", f"a model's name has at most {MAX_NAME_CHARS} characters, not {len(name)}")
+    if engine != "auto" and engine not in ENGINES:
+        raise RagbusError("INVALID", f"engine {engine!r} is not one of auto, {', '.join(ENGINES)}")
     if source not in _SOURCES:
         raise RagbusError("INVALID", f"source {source!r} is not one of {', '.join(_SOURCES)}")
-    wanted = Wanted(name, revision, allow_hub, models_dir, packaged or {}, engine)
+    wanted = Wanted(name, revision, allow_hub, models_dir, packaged or {}, engine, precision)
     steps = [("local", lambda _: _usable(_resolved(path)))] if path is not None else _STEPS[source]
     passed_over = []
     for step, find in steps:
@@ -142,9 +147,12 @@ def _hub_cache(wanted: Wanted) -> Path:
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
     if not re.fullmatch(r"[\w.-]+", commit, re.ASCII) or ".." in commit or not (repository / "snapshots" / commit).is_dir():
         raise _PassedOverError(f"{repository} has no snapshot of {revision}")
-    if missing := downloads.missing_from_snapshot(cache, wanted.hub_name, commit, wanted.engine):
+    if missing := downloads.missing_from_snapshot(cache, wanted.hub_name, commit, wanted.engine, wanted.precision):
         raise _PassedOverError(f"{repository} has only a part of {revision}: {', '.join(missing)} is missing")
-    return _usable(repository / "snapshots" / commit)
+    snapshot = _usable(repository / "snapshots" / commit)
+    if not any(weights_of(snapshot, it, stored_precision(it, wanted.precision)) for it in candidates(wanted.engine)):
+        raise _PassedOverError(f"{snapshot} has no weights for {', '.join(candidates(wanted.engine))} in {wanted.precision}")
+    return snapshot
 
 
 def _hub(wanted: Wanted) -> Path:
@@ -155,7 +163,9 @@ def _hub(wanted: Wanted) -> Path:
     endpoint = (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
     probe(f"{endpoint}/api/models/{wanted.hub_name}")
     try:
-        fetched = downloads.fetch(endpoint, wanted.hub_name, wanted.hub_revision, _hub_cache_folder(), wanted.engine)
+        fetched = downloads.fetch(
+            endpoint, wanted.hub_name, wanted.hub_revision, _hub_cache_folder(), wanted.engine, wanted.precision
+        )
     except downloads.NotFetchedError as reason:
         raise _PassedOverError(f"{_shown(endpoint)}: {reason}") from reason
     return _usable(fetched)

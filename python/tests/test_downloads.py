@@ -16,7 +16,7 @@ import pytest
 from conftest import CROSS_ENCODER, Failure, Lane, ask
 from hub import COMMIT, Hub, serving
 
-from ragbus import downloads, sources
+from ragbus import downloads, engines, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -224,6 +224,26 @@ def test_models_and_revisions_that_are_not_there(hub: Hub) -> None:
     assert not hub.requests("GET", ".bin")
 
 
+@pytest.mark.parametrize("installed", [False, True])
+def test_safetensors_are_for_torch(installed: bool, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_has_torch", lambda: installed)
+    folder = Path(locate()["path"])
+    assert not (folder / "model.safetensors").exists()
+    with pytest.raises(Failure, match=f"hub-cache: {folder} has no weights for torch in auto"):
+        offline(engine="torch")
+    assert locate(engine="torch") == {"source": "hub", "path": str(folder), "type": "cross-encoder"}
+    assert (folder / "model.safetensors").read_bytes() == b"unwanted"
+    assert offline(engine="torch")["source"] == "hub-cache"
+    hub.models["org/torch"] = {name: hub.models[NAME][name] for name in ("tokenizer.json", "model.safetensors")}
+    if installed:
+        assert locate("org/torch")["source"] == "hub"
+    else:
+        with pytest.raises(Failure, match=r'org/torch has none of openvino/.*; engine = "torch" needs sentence-transformers'):
+            locate("org/torch")
+    with pytest.raises(Failure, match="INVALID: engine 'other' is not one of auto, openvino, onnx, torch"):
+        locate(engine="other")
+
+
 def test_a_hub_that_falls_silent_after_the_first_question(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.2)
     hub.silent = threading.Event()
@@ -319,28 +339,33 @@ def test_the_log_tells_of_a_download(big: Hub, caplog: pytest.LogCaptureFixture,
 
 
 @pytest.mark.parametrize(
-    ("names", "engine", "expected"),
+    ("names", "engine", "precision", "expected"),
     [
-        ("onnx/model.onnx", "auto", "onnx/model.onnx"),
-        ("onnx/model.onnx onnx/model.onnx_data model.onnx.data", "onnx", "onnx/model.onnx_data onnx/model.onnx"),
+        ("onnx/model.onnx", "auto", "auto", "onnx/model.onnx"),
+        ("onnx/model.onnx onnx/model.onnx_data model.onnx.data", "onnx", "f32", "onnx/model.onnx_data onnx/model.onnx"),
+        ("onnx/model.onnx onnx/model_quantized.onnx", "onnx", "int8", "onnx/model_quantized.onnx"),
+        ("onnx/model_quantized.onnx onnx/model_fp16.onnx", "onnx", "auto", "onnx/model_fp16.onnx"),
         (
             "onnx/model.onnx openvino/openvino_model.xml openvino/openvino_model.bin",
             "openvino",
+            "auto",
             "openvino/openvino_model.bin openvino/openvino_model.xml",
         ),
-        ("onnx/model.onnx openvino/openvino_model.xml openvino/openvino_model.bin", "onnx", "onnx/model.onnx"),
-        ("model.safetensors onnx/model.onnx", "torch", "model.safetensors"),
+        ("onnx/model.onnx openvino/openvino_model.xml openvino/openvino_model.bin", "onnx", "auto", "onnx/model.onnx"),
+        ("model.safetensors onnx/model.onnx", "torch", "auto", "model.safetensors"),
         (
             "model-00001-of-00002.safetensors model-00002-of-00002.safetensors model.safetensors.index.json pytorch_model.bin",
             "torch",
+            "auto",
             "model-00001-of-00002.safetensors model-00002-of-00002.safetensors model.safetensors.index.json",
         ),
         (
-            "model.onnx 1_Pooling/config.json 2_Dense/model.safetensors 2_Dense/x.bin ../config.json /config.json x.py",
+            "model.onnx 1_Pooling/config.json 2_Dense/model.safetensors 2_Dense/x.bin ../config.json a/config.json x.py",
+            "auto",
             "auto",
             "1_Pooling/config.json 2_Dense/model.safetensors model.onnx",
         ),
     ],
 )
-def test_what_is_needed_of_a_repository(names: str, engine: str, expected: str) -> None:
-    assert downloads.needed([*names.split(), "tokenizer.json"], engine) == [*expected.split(), "tokenizer.json"]
+def test_what_is_needed_of_a_repository(names: str, engine: str, precision: str, expected: str) -> None:
+    assert downloads.needed([*names.split(), "tokenizer.json"], engine, precision) == [*expected.split(), "tokenizer.json"]

@@ -55,7 +55,7 @@ def work(folder: str, hub: str) -> None:
             assert not isinstance(flat, bytes), flat
             length = int(flat[2])
             ints[: 4 + length] = [length, length, 0, 1, *flat[5 : 5 + length]]
-            assert bridge.forward(model["handle"], 1, length) is None
+            assert bridge.forward(model["handle"], 1, length, run=model["handle"]) is None
             assert floats[: model["outputs"]].any()
             ask("unload", handle=model["handle"])
 

@@ -150,6 +150,19 @@ def _auto(stored: list[str], options: EngineOptions) -> Choice:
     return Choice("openvino", "it is the fastest on a CPU")
 
 
+def candidates(name: str) -> tuple[str, ...]:
+    """Return the engines that may run a model as asked for: the named one, or with `auto` all but one that is not installed."""
+    if name != "auto":
+        return (name,)
+    return tuple(engine for engine in ENGINES if engine != "torch" or _has_torch())
+
+
+def stored_precision(engine: str, precision: str) -> str:
+    """Return the precision of the files that an engine reads: OpenVINO with NNCF quantises the plain ones itself."""
+    own = engine == "openvino" and _has_nncf()
+    return "auto" if own and precision == "int8" else precision
+
+
 def _has_torch() -> bool:
     return all(importlib.util.find_spec(package) is not None for package in TORCH_PACKAGES)
 
@@ -166,8 +179,7 @@ def load_engine(name: str, folder: ModelFolder, tokens: TextTokenizer, options: 
     if options.precision not in PRECISIONS:
         raise RagbusError("INVALID", f"precision {options.precision!r} is not one of {', '.join(PRECISIONS)}")
     choice = choose(name, folder, options)
-    own = choice.engine == "openvino" and _has_nncf()  # which quantises the plain weights itself
-    weights = weights_of(folder.folder, choice.engine, "auto" if own and options.precision == "int8" else options.precision)
+    weights = weights_of(folder.folder, choice.engine, stored_precision(choice.engine, options.precision))
     if weights is None:
         said = f"precision {options.precision!r}: {folder.folder} has only weights of another one for the engine {choice.engine}"
         raise RagbusError("INVALID", said)

@@ -100,7 +100,9 @@ final class ModelLocator {
         new JsonObject()
             .put("name", spec.modelName())
             .put("packaged", folders)
-            .put("source", spec.source().name().toLowerCase(Locale.ROOT));
+            .put("source", spec.source().name().toLowerCase(Locale.ROOT))
+            .put("engine", spec.engine())
+            .put("precision", spec.precision());
     if (spec.revision() != null) {
       body.put("revision", spec.revision());
     }

@@ -159,6 +159,8 @@ class ModelRegistryTest {
                 .put("name", "e1")
                 .put("packaged", new JsonObject())
                 .put("source", "hub")
+                .put("engine", "openvino")
+                .put("precision", "f32")
                 .put("revision", "rev")
                 .put("allow_hub", false));
     assertThat(engine.loads.get(0).body())
