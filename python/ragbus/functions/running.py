@@ -263,7 +263,7 @@ def next_items(number: int, most: int, seconds: float) -> bytes:
         raise RagbusError("RUNTIME", f"no stream {number} is open")
     try:
         items, done = stream.pull(most, seconds)
-        reply = _written(stream, items, done=done)
+        reply, done = _written(stream, items, done=done)
     except BaseException:
         close_stream(number)
         raise
@@ -272,9 +272,10 @@ def next_items(number: int, most: int, seconds: float) -> bytes:
     return reply
 
 
-def _written(stream: _Stream, items: list[Any], *, done: bool) -> bytes:
+def _written(stream: _Stream, items: list[Any], *, done: bool) -> tuple[bytes, bool]:
+    """Return the payload of items and whether they are the last; one that cannot travel fails at the next pull."""
     try:
-        return payload.write("items", items, arrays=stream.arrays, done=done)
+        return payload.write("items", items, arrays=stream.arrays, done=done), done
     except RagbusError:
         good = 0
         try:
@@ -284,7 +285,7 @@ def _written(stream: _Stream, items: list[Any], *, done: bool) -> bytes:
             if good == 0:
                 raise
             stream.put_off(failure)
-        return payload.write("items", items[:good], arrays=stream.arrays, done=False)
+        return payload.write("items", items[:good], arrays=stream.arrays, done=False), False
 
 
 def close_stream(number: int) -> None:
