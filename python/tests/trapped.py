@@ -1,11 +1,13 @@
 """Everything that Ragbus does with a model, in a process that notes every address it asks for or connects to.
 
-`python trapped.py FOLDER HUB` loads the model of FOLDER with a cache to convert it into, fetches one from the hub at HUB
-(an address on this machine) and prints what the traps saw as JSON.
+`python trapped.py FOLDER HUB` fetches a model from the hub at HUB (an address on this machine), loads and runs it and the model
+of FOLDER, with a cache to convert them into, on all engines but torch, in int8 where NNCF is installed, and prints what the traps
+saw as JSON.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -30,6 +32,10 @@ def trap(event: str, arguments: tuple[Any, ...]) -> None:
         seen.append([event, str(arguments[1] if event in {"socket.connect", "socket.sendto"} else arguments[:1])])
 
 
+def _installed(package: str) -> list[str]:
+    return [package] if importlib.util.find_spec(package) else []
+
+
 def work(folder: str, hub: str) -> None:
     import numpy as np
 
@@ -46,8 +52,11 @@ def work(folder: str, hub: str) -> None:
         os.environ["HF_HOME"] = cache
         ask("start", cache_folder=cache)
         found = ask("locate", name="org/tiny", allow_hub=True, source="hub")
-        for path, kind in ((folder, "embedding"), (found["path"], "cross-encoder")):
-            model = ask("load", name="m", path=path, type=kind)
+        tiny = {"path": found["path"], "type": "cross-encoder"}
+        loads = [{"path": folder}, tiny, *({**tiny, "engine": "onnx"} for _ in _installed("onnxruntime"))]
+        loads += [{"path": folder, "precision": "int8"} for _ in _installed("nncf")]
+        for options in loads:
+            model = ask("load", name="m", **options)
             ints, floats, texts = np.zeros(4_000, np.int32), np.zeros(4_000, np.float32), np.zeros(4_000, np.int8)
             assert bridge.bind(ints, floats, texts) is None
             ints[0], texts[0] = 1, ord("a")
