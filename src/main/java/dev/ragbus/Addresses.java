@@ -79,6 +79,31 @@ public record Addresses(String prefix) {
     return of("models.clear");
   }
 
+  /** Registers a function. */
+  public String registerFunction() {
+    return of("functions.register");
+  }
+
+  /** Unregisters a function. */
+  public String unregisterFunction() {
+    return of("functions.unregister");
+  }
+
+  /** Describes one registered function. */
+  public String getFunction() {
+    return of("functions.get");
+  }
+
+  /** Lists the registered functions. */
+  public String listFunctions() {
+    return of("functions.list");
+  }
+
+  /** Calls a registered function. */
+  public String callFunction() {
+    return of("functions.call");
+  }
+
   /** Clears caches and collects garbage. */
   public String cleanup() {
     return of("memory.cleanup");

@@ -140,6 +140,31 @@ final class BusRagbus implements Ragbus {
   }
 
   @Override
+  public Future<FunctionInfo> register(FunctionSpec spec) {
+    return send(addresses.registerFunction(), spec);
+  }
+
+  @Override
+  public Future<FunctionName> unregister(String name) {
+    return send(addresses.unregisterFunction(), new FunctionName(name));
+  }
+
+  @Override
+  public Future<FunctionInfo> function(FunctionQuery query) {
+    return send(addresses.getFunction(), query);
+  }
+
+  @Override
+  public Future<FunctionList> functions() {
+    return send(addresses.listFunctions(), NoArguments.INSTANCE);
+  }
+
+  @Override
+  public Future<FunctionResult> call(FunctionCall call) {
+    return send(addresses.callFunction(), call);
+  }
+
+  @Override
   public void cancel(String requestId) {
     vertx.eventBus().publish(addresses.cancel(), new JsonObject().put("request_id", requestId));
   }

@@ -1,18 +1,22 @@
 package dev.ragbus;
 
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.core.exc.InputCoercionException;
+import com.fasterxml.jackson.databind.DeserializationContext;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.cfg.CoercionAction;
 import com.fasterxml.jackson.databind.cfg.CoercionInputShape;
+import com.fasterxml.jackson.databind.deser.std.StdDeserializer;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.module.SimpleModule;
 import com.fasterxml.jackson.databind.type.LogicalType;
 import io.vertx.core.json.JsonObject;
 import io.vertx.core.json.jackson.VertxModule;
@@ -33,6 +37,9 @@ public final class JsonBodies {
           .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
           .addModule(new VertxModule())
           .addModule(DurationText.module())
+          .addModule(
+              new SimpleModule("objects")
+                  .addDeserializer(JsonObject.class, new JsonObjectDeserializer()))
           .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
           .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
           .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
@@ -50,6 +57,25 @@ public final class JsonBodies {
           .build();
 
   private JsonBodies() {}
+
+  /** Vert.x's own module writes these but does not read them. */
+  private static final class JsonObjectDeserializer extends StdDeserializer<JsonObject> {
+    private static final long serialVersionUID = 1L;
+
+    JsonObjectDeserializer() {
+      super(JsonObject.class);
+    }
+
+    @Override
+    @SuppressWarnings("unchecked")
+    public JsonObject deserialize(JsonParser parser, DeserializationContext context)
+        throws IOException {
+      if (!parser.isExpectedStartObjectToken()) {
+        return (JsonObject) context.handleUnexpectedToken(JsonObject.class, parser);
+      }
+      return new JsonObject(context.readValue(parser, Map.class));
+    }
+  }
 
   /**
    * Reads a JSON body of the event bus.
@@ -142,7 +168,10 @@ public final class JsonBodies {
   }
 
   private static String describe(Class<?> type) {
-    if (type == null || type.isRecord() || Map.class.isAssignableFrom(type)) {
+    if (type == null
+        || type.isRecord()
+        || type == JsonObject.class
+        || Map.class.isAssignableFrom(type)) {
       return "an object";
     }
     if (type == String.class) {

@@ -5,14 +5,18 @@ import io.vertx.core.buffer.Buffer;
 import io.vertx.core.eventbus.EventBus;
 import io.vertx.core.eventbus.MessageCodec;
 import java.io.IOException;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 
 /**
  * The event-bus codecs of the records and of {@link RagbusException}.
  *
  * <p>Within a JVM a message is handed over as it is. Between nodes a body is a version byte and
- * either JSON or, for vectors, a header and little-endian float32.
+ * JSON, for vectors a header and little-endian float32, and for values with tensors what {@link
+ * FunctionPayload} writes.
  */
 public final class MessageCodecs {
   private static final byte VERSION = 1;
@@ -32,6 +36,11 @@ public final class MessageCodecs {
           Tokens.class,
           DecodeRequest.class,
           DecodedTexts.class,
+          FunctionSpec.class,
+          FunctionName.class,
+          FunctionQuery.class,
+          FunctionInfo.class,
+          FunctionList.class,
           Cleanup.class,
           Health.class,
           Stats.class,
@@ -45,6 +54,8 @@ public final class MessageCodecs {
     EventBus bus = vertx.eventBus();
     RECORDS.forEach(type -> register(bus, type));
     registerOnce(bus, Embeddings.class, new EmbeddingsCodec());
+    registerOnce(bus, FunctionCall.class, new FunctionCallCodec());
+    registerOnce(bus, FunctionResult.class, new FunctionResultCodec());
     registerOnce(bus, RagbusException.class, new ExceptionCodec());
   }
 
@@ -164,6 +175,50 @@ public final class MessageCodecs {
 
     private record Header(
         String model, int dimensions, int count, EmbeddingType type, Usage usage) {}
+  }
+
+  /** Arguments with their tensors, as {@link FunctionPayload} writes them. */
+  private static final class FunctionCallCodec extends Codec<FunctionCall> {
+    FunctionCallCodec() {
+      super(FunctionCall.class);
+    }
+
+    @Override
+    void write(Buffer buffer, FunctionCall value) {
+      Map<String, Object> fields = new LinkedHashMap<>();
+      fields.put("name", value.name());
+      fields.put("args", value.args());
+      fields.put("kwargs", value.kwargs());
+      appendBytes(buffer, FunctionPayload.write(fields));
+    }
+
+    @Override
+    @SuppressWarnings("unchecked")
+    FunctionCall read(int position, Buffer buffer) {
+      Map<String, Object> fields = FunctionPayload.read(getBytes(buffer, position));
+      return new FunctionCall(
+          (String) fields.get("name"),
+          fields.get("args"),
+          (Map<String, Object>) fields.get("kwargs"));
+    }
+  }
+
+  /** A result with its tensors. */
+  private static final class FunctionResultCodec extends Codec<FunctionResult> {
+    FunctionResultCodec() {
+      super(FunctionResult.class);
+    }
+
+    @Override
+    void write(Buffer buffer, FunctionResult value) {
+      appendBytes(
+          buffer, FunctionPayload.write(Collections.singletonMap("result", value.result())));
+    }
+
+    @Override
+    FunctionResult read(int position, Buffer buffer) {
+      return new FunctionResult(FunctionPayload.read(getBytes(buffer, position)).get("result"));
+    }
   }
 
   private static final class ExceptionCodec extends Codec<RagbusException> {

@@ -42,8 +42,7 @@ public final class OptionsReader {
   private static final Map<String, JavaType> LEAVES = new TreeMap<>();
 
   /** Keys, or beginnings of keys, that bind and are checked but that nothing acts on yet. */
-  private static final List<String> NOT_ACTING =
-      List.of("functions.", "lanes.function", "cluster.");
+  private static final List<String> NOT_ACTING = List.of("cluster.");
 
   static {
     collect("", JsonBodies.MAPPER.constructType(RagbusOptions.class));

@@ -6,8 +6,8 @@ import java.time.Duration;
 import java.util.List;
 
 /**
- * The client of a Ragbus deployment: embeddings, rerankings and model management as messages on the
- * event bus, to this JVM or another node.
+ * The client of a Ragbus deployment: embeddings, rerankings, model management and Python functions
+ * as messages on the event bus, to this JVM or another node.
  *
  * <pre>{@code
  * Ragbus ragbus = Ragbus.create(vertx);
@@ -103,6 +103,47 @@ public interface Ragbus {
   /** {@link #cleanup()}, and this client forgets which models it knew to be loaded. */
   default Future<Cleanup> clearMemory() {
     return cleanup();
+  }
+
+  /**
+   * Registers a Python function. Source text needs {@code functions.allow_source}, an installed
+   * function {@code functions.allow_modules}; else the call fails with {@code FORBIDDEN}. A name
+   * that is taken is a {@code CONFLICT} unless the spec replaces it.
+   */
+  Future<FunctionInfo> register(FunctionSpec spec);
+
+  /** Unregisters a function; fails with {@code FUNCTION_NOT_FOUND}. Calls under way go on. */
+  Future<FunctionName> unregister(String name);
+
+  /** Describes a registered function, with its source where {@code code} is true. */
+  Future<FunctionInfo> function(FunctionQuery query);
+
+  /** Describes a registered function; fails with {@code FUNCTION_NOT_FOUND}. */
+  default Future<FunctionInfo> function(String name) {
+    return function(new FunctionQuery(name, false));
+  }
+
+  /** The registered functions, by name. */
+  Future<FunctionList> functions();
+
+  /**
+   * Calls a registered function. One that does not come back in time is answered for with {@code
+   * TIMEOUT}; then it is told to end, and where it does not, its thread is given up.
+   */
+  Future<FunctionResult> call(FunctionCall call);
+
+  /** Calls a registered function with arguments by position; a map is a dictionary. */
+  default Future<FunctionResult> call(String name, Object... args) {
+    return call(FunctionCall.of(name, args));
+  }
+
+  /**
+   * Calls a registered function within a time of its own.
+   *
+   * @param args as {@link FunctionCall#args()}
+   */
+  default Future<FunctionResult> call(String name, Object args, Duration timeout) {
+    return withTimeout(timeout).call(new FunctionCall(name, args, null));
   }
 
   /** Drops the requests with this id wherever they wait or run; their callers get CANCELLED. */

@@ -169,16 +169,28 @@ public record RagbusOptions(
   /**
    * {@code [functions]}: registered functions.
    *
-   * @param allowSource whether source text may be registered over the bus
+   * @param allowSource whether source text may be registered over the bus: whoever may send
+   *     messages may then run any code
+   * @param allowModules modules, or packages, whose functions may be registered over the bus
    * @param dir the folder of functions registered at start
+   * @param maxQueueItems calls waiting; more are refused with {@code OVERLOADED}
+   * @param preload functions registered at start
    */
-  public record Functions(Boolean allowSource, String dir) {
-    static final Functions DEFAULTS = new Functions(null, null);
+  public record Functions(
+      Boolean allowSource,
+      List<String> allowModules,
+      String dir,
+      Integer maxQueueItems,
+      List<FunctionSpec> preload) {
+    static final Functions DEFAULTS = new Functions(null, null, null, null, null);
 
-    /** Fills in defaults. */
+    /** Checks every key and fills in defaults. */
     public Functions {
       allowSource = Checks.orDefault(allowSource, false);
+      allowModules = allowModules == null ? List.of() : List.copyOf(allowModules);
       dir = Checks.orDefault(dir, "conf/functions");
+      maxQueueItems = atLeastOne("functions.max_queue_items", maxQueueItems, 1_000);
+      preload = preload == null ? List.of() : List.copyOf(preload);
     }
   }
 

@@ -11,6 +11,7 @@ import java.util.Map;
  * @param lanes one entry a lane
  * @param models one entry a model that is loaded or being loaded
  * @param modelCache how requests found their models
+ * @param functions registered functions and their calls
  * @param residentBytes resident memory of the process
  */
 public record Stats(
@@ -19,6 +20,7 @@ public record Stats(
     List<Lane> lanes,
     List<ModelInfo> models,
     ModelCache modelCache,
+    Functions functions,
     long residentBytes) {
 
   /**
@@ -62,8 +64,10 @@ public record Stats(
    * @param state {@code idle}, {@code busy}, {@code starting} or {@code closed}
    * @param calls calls run
    * @param replaced how often its thread was abandoned and replaced
+   * @param abandoned threads that were abandoned and are still stuck
    */
-  public record Lane(String name, String role, String state, long calls, long replaced) {}
+  public record Lane(
+      String name, String role, String state, long calls, long replaced, int abandoned) {}
 
   /**
    * The models' comings and goings.
@@ -85,4 +89,24 @@ public record Stats(
       long cancelledLoads,
       long evictions,
       long loadMillis) {}
+
+  /**
+   * The registered functions.
+   *
+   * @param waiting calls that wait for a lane
+   * @param running calls on a lane
+   * @param dropped calls dropped before they ran, their time being over or their caller gone
+   * @param tainted calls ended by an exception thrown into them: each may have left a lock locked
+   * @param cacheHits times that a function was found compiled, in this process
+   * @param cacheMisses times that one had to be compiled
+   * @param byName one entry a function
+   */
+  public record Functions(
+      int waiting,
+      int running,
+      long dropped,
+      long tainted,
+      long cacheHits,
+      long cacheMisses,
+      Map<String, FunctionInfo.Usage> byName) {}
 }

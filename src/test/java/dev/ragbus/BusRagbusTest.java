@@ -84,6 +84,19 @@ class BusRagbusTest {
   }
 
   private static final ModelsCleared CLEARED = new ModelsCleared("cleared", List.of(), List.of());
+  private static final FunctionInfo FUNCTION =
+      new FunctionInfo(
+          "f",
+          "math:sqrt",
+          "",
+          null,
+          null,
+          Duration.ofSeconds(1),
+          false,
+          "function",
+          "ab",
+          null,
+          null);
   private static final Cleanup CLEANED = new Cleanup("cleaned", List.of(), 1, 2, 3);
 
   /** Every operation by its address, with what it sends. */
@@ -99,6 +112,12 @@ class BusRagbusTest {
     operations.put(RAG.listModels(), client::listModels);
     operations.put(RAG.getModel(), () -> client.model("m"));
     operations.put(RAG.clearModels(), () -> client.clearModels(null));
+    operations.put(
+        RAG.registerFunction(), () -> client.register(FunctionSpec.ofModule("f", "math:sqrt")));
+    operations.put(RAG.unregisterFunction(), () -> client.unregister("f"));
+    operations.put(RAG.getFunction(), () -> client.function("f"));
+    operations.put(RAG.listFunctions(), client::functions);
+    operations.put(RAG.callFunction(), () -> client.call("f", 2, List.of(3)));
     operations.put(RAG.cleanup(), client::cleanup);
     operations.put(RAG.health(), client::health);
     operations.put(RAG.stats(), client::stats);
@@ -129,6 +148,11 @@ class BusRagbusTest {
                     3,
                     null)),
             Map.entry(RAG.clearModels(), CLEARED),
+            Map.entry(RAG.registerFunction(), FUNCTION),
+            Map.entry(RAG.unregisterFunction(), new FunctionName("f")),
+            Map.entry(RAG.getFunction(), FUNCTION),
+            Map.entry(RAG.listFunctions(), new FunctionList(List.of(FUNCTION), 1)),
+            Map.entry(RAG.callFunction(), new FunctionResult(4)),
             Map.entry(RAG.cleanup(), CLEANED),
             Map.entry(RAG.health(), new Health("UP", true, List.of())),
             Map.entry(
@@ -139,6 +163,7 @@ class BusRagbusTest {
                     List.of(),
                     List.of(),
                     new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0),
+                    new Stats.Functions(0, 0, 0, 0, 0, 0, Map.of()),
                     0)))
         .get(address);
   }
@@ -162,6 +187,11 @@ class BusRagbusTest {
             NoArguments.INSTANCE,
             new ModelQuery("m"),
             new ModelQuery(null),
+            FunctionSpec.ofModule("f", "math:sqrt"),
+            new FunctionName("f"),
+            new FunctionQuery("f", false),
+            NoArguments.INSTANCE,
+            new FunctionCall("f", List.of(2, List.of(3)), Map.of()),
             NoArguments.INSTANCE,
             NoArguments.INSTANCE,
             NoArguments.INSTANCE);

@@ -233,6 +233,7 @@ public final class FakeService extends VerticleBase {
         List.of(),
         List.of(),
         new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0),
+        new Stats.Functions(0, 0, 0, 0, 0, 0, Map.of()),
         1);
   }
 

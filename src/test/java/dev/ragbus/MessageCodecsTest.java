@@ -8,7 +8,10 @@ import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.eventbus.EventBus;
 import io.vertx.core.eventbus.MessageCodec;
+import io.vertx.core.json.JsonObject;
 import java.lang.reflect.Proxy;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -44,6 +47,27 @@ class MessageCodecsTest {
   private static final ModelInfo INFO =
       new ModelInfo(
           "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "e", "f32", "ready", 1, 2, 3, null);
+
+  private static final Tensor TENSOR = Tensor.of(new float[] {1, -2, 3e-9f, 4, 5, 6}, 2, 3);
+
+  private static final FunctionInfo FUNCTION =
+      new FunctionInfo(
+          "f",
+          "m",
+          "d",
+          new JsonObject().put("type", "object"),
+          null,
+          Duration.ofSeconds(30),
+          true,
+          "function",
+          "ab",
+          null,
+          new FunctionInfo.Usage(
+              3,
+              1,
+              0.5,
+              1.5,
+              new FunctionInfo.LastError(Kind.PYTHON, "ValueError: x", Instant.EPOCH)));
 
   static Stream<Record> records() {
     String odd = "ü\u0000\uFFFE😀\"\\";
@@ -95,10 +119,28 @@ class MessageCodecsTest {
         new Stats(
             Map.of("embed", new Stats.Operation(3, 1, Map.of("TIMEOUT", 2L), 0.5, 1.5)),
             new Stats.Queue(1, 2, 3, 4, 5, 6, 7),
-            List.of(new Stats.Lane("l", "inference", "idle", 1, 0)),
+            List.of(new Stats.Lane("l", "inference", "idle", 1, 0, 2)),
             List.of(INFO),
             new Stats.ModelCache(1, 2, 3, 4, 5, 6, 7),
+            new Stats.Functions(1, 2, 3, 4, 5, 6, Map.of("f", FUNCTION.usage())),
             1L << 40),
+        FunctionSpec.ofCode("f", odd)
+            .withSchemas(new JsonObject().put("type", "object"), new JsonObject())
+            .withTimeout(Duration.ofMillis(1_500))
+            .withHardCancel(true)
+            .withReplace(true),
+        FunctionSpec.ofModule("f", "math:sqrt"),
+        new FunctionName("f"),
+        new FunctionQuery("f", true),
+        FUNCTION,
+        new FunctionList(List.of(FUNCTION), 1),
+        FunctionCall.of("f"),
+        new FunctionCall("f", Map.of("x", TENSOR, "y", List.of(1, odd)), null),
+        FunctionCall.of("f", null, 1, 1L << 40, 0.1, true, odd, List.of(TENSOR, TENSOR))
+            .withKwargs(Map.of("k", Map.of("t", TENSOR))),
+        new FunctionResult(null),
+        new FunctionResult(TENSOR),
+        new FunctionResult(List.of(1, Map.of("a", List.of()))),
         NoArguments.INSTANCE,
         new Embeddings(
             new float[] {1, -2.5f, Float.MIN_VALUE, 3e38f, 0, -0f},

@@ -218,7 +218,6 @@ class OptionsReaderTest {
              "functions": {"allow_source": true}, "lanes": {"function": 2, "inference": 1},
              "cluster": {"enabled": true}, "http": {"port": 0}}
             """);
-    assertThat(OptionsReader.notActing(options))
-        .containsExactlyInAnyOrder("functions.allow_source", "lanes.function", "cluster.enabled");
+    assertThat(OptionsReader.notActing(options)).containsExactly("cluster.enabled");
   }
 }

@@ -6,10 +6,12 @@ import examples.SearchVerticle;
 import io.vertx.core.Vertx;
 import java.io.IOException;
 import java.lang.reflect.Method;
+import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
@@ -73,16 +75,21 @@ class ReadmeTest {
         documented.add(key(section, line.replaceFirst("^# ", "").split(" = ")[0]));
       }
     }
-    documented.removeIf(key -> key.startsWith("models.") && !firstModelKeys().contains(key));
+    documented.removeIf(
+        key ->
+            key.startsWith("models.") && !keys("models", RagbusOptions.Models.class).contains(key)
+                || key.startsWith("functions.")
+                    && !keys("functions", RagbusOptions.Functions.class).contains(key));
 
     assertThat(firstColumn("[a-z]+(\\.[a-zA-Z_]+)+"))
         .filteredOn(key -> !key.startsWith("rag."))
         .containsExactlyInAnyOrderElementsOf(documented);
   }
 
-  private static List<String> firstModelKeys() {
-    return Arrays.stream(RagbusOptions.Models.class.getRecordComponents())
-        .map(component -> "models." + component.getName())
+  private static List<String> keys(String section, Class<? extends Record> options) {
+    return Arrays.stream(options.getRecordComponents())
+        .map(RecordComponent::getName)
+        .map(name -> section + "." + name.replaceAll("([A-Z])", "_$1").toLowerCase(Locale.ROOT))
         .toList();
   }
 

@@ -1,5 +1,6 @@
 package dev.ragbus.python;
 
+import dev.ragbus.FunctionPayload;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.python.Engine.ForwardCall;
@@ -17,6 +18,7 @@ import java.nio.charset.CharsetEncoder;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
 import jep.DirectNDArray;
 import jep.NDArray;
 import jep.SharedInterpreter;
@@ -62,6 +64,8 @@ final class Bridge implements AutoCloseable {
     synchronized (PythonRuntime.class) {
       interpreter.exec("import ragbus.bridge as _bridge");
       interpreter.exec("from ragbus.bridge import bind, call, forward, tokenize");
+      interpreter.exec(
+          "from ragbus.bridge import close_stream, next_items, open_stream, run_function");
       startOnce(settings);
     }
     bind();
@@ -99,6 +103,51 @@ final class Bridge implements AutoCloseable {
       throw failure(result);
     }
     return new JsonObject(Buffer.buffer(result));
+  }
+
+  /** Calls a function. */
+  Object runFunction(FunctionLanes.Run run) {
+    return FunctionPayload.read(invoke("run_function", run)).get("result");
+  }
+
+  /** Starts a generator. */
+  Void openStream(FunctionLanes.Run run) {
+    invoke("open_stream", run);
+    return null;
+  }
+
+  private byte[] invoke(String function, FunctionLanes.Run run) {
+    byte[] payload = FunctionPayload.write(run.payload());
+    double secondsLeft = (run.deadlineNanos() - System.nanoTime()) / 1e9;
+    return answer(
+        run,
+        interpreter.invoke(
+            function, run.function(), run.call(), secondsLeft, new NDArray<>(payload), true));
+  }
+
+  /** The next items of a generator. */
+  FunctionLanes.Items nextItems(FunctionLanes.Run run, int maxItems, long maxMillis) {
+    Map<String, Object> fields =
+        FunctionPayload.read(
+            answer(run, interpreter.invoke("next_items", run.call(), maxItems, maxMillis)));
+    @SuppressWarnings("unchecked")
+    List<Object> items = (List<Object>) fields.get("items");
+    return new FunctionLanes.Items(items, (Boolean) fields.get("done"));
+  }
+
+  /** Ends a generator. */
+  Void closeStream(FunctionLanes.Run run) {
+    answer(run, interpreter.invoke("close_stream", run.call()));
+    return null;
+  }
+
+  private static byte[] answer(FunctionLanes.Run run, Object answer) {
+    List<?> parts = (List<?>) answer;
+    byte[] result = (byte[]) parts.get(1);
+    if (!Boolean.TRUE.equals(parts.get(0))) {
+      throw failure(result, "request " + run.requestId());
+    }
+    return result;
   }
 
   /** Tokenises texts. */
@@ -203,16 +252,18 @@ final class Bridge implements AutoCloseable {
     return ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
   }
 
-  /** Python's failure as ours; its traceback goes to the log, once. */
   private static RagbusException failure(byte[] json) {
+    return failure(json, Thread.currentThread().getName());
+  }
+
+  /** Python's failure as ours; its traceback goes to the log, once. */
+  private static RagbusException failure(byte[] json, String where) {
     JsonObject failure = new JsonObject(Buffer.buffer(json));
     Kind kind = Kind.valueOf(failure.getString("kind"));
     String type = failure.getString("type");
     String message = failure.getString("message");
     if (kind == Kind.PYTHON || kind == Kind.RUNTIME) {
-      LOG.log(
-          System.Logger.Level.WARNING,
-          Thread.currentThread().getName() + ": " + failure.getString("traceback"));
+      LOG.log(System.Logger.Level.WARNING, where + ": " + failure.getString("traceback"));
     }
     if (kind != Kind.PYTHON) {
       return RagbusException.of(kind, message);

@@ -7,7 +7,9 @@ import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.spi.metrics.PoolMetrics;
+import java.util.ArrayList;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -28,7 +30,10 @@ final class InterpreterLane {
   /** Native recursion in CPython needs more stack than a Java thread's usual one. */
   private static final long STACK_BYTES = 8L << 20;
 
-  /** How long an idle inference lane stays awake; {@code docs/performance.md} has what it gains. */
+  /**
+   * How long an idle lane that serves requests stays awake; {@code docs/performance.md} has what it
+   * gains.
+   */
   private static final long PATIENCE_NANOS = 200_000;
 
   /** What a lane is for. */
@@ -42,7 +47,9 @@ final class InterpreterLane {
     /** Fetches models. */
     FETCHER,
     /** Unloads models and collects garbage. */
-    MEMORY
+    MEMORY,
+    /** Runs registered functions. */
+    FUNCTION
   }
 
   private final String name;
@@ -50,6 +57,7 @@ final class InterpreterLane {
   private final PythonRuntime runtime;
   private final Context context;
   private final PoolMetrics<Object, Object> metrics;
+  private final List<Interpreter> abandoned = new ArrayList<>();
   private Interpreter current;
   private boolean closed;
   private long calls;
@@ -95,6 +103,19 @@ final class InterpreterLane {
     }
   }
 
+  /** Gives up the thread and what it runs, and goes on with a new one. */
+  void giveUp() {
+    if (!closed) {
+      replace();
+    }
+  }
+
+  /** How many threads were given up and are still stuck. */
+  int abandoned() {
+    abandoned.removeIf(Interpreter::hasEnded);
+    return abandoned.size();
+  }
+
   private void replace() {
     LOG.log(
         System.Logger.Level.ERROR,
@@ -102,6 +123,7 @@ final class InterpreterLane {
         name);
     Interpreter stuck = current;
     replaced++;
+    abandoned.add(stuck);
     current = new Interpreter();
     stuck.abandon(RagbusException.of(Kind.LANE_LOST, name + " was stuck and has been replaced"));
   }
@@ -131,7 +153,7 @@ final class InterpreterLane {
   Stats.Lane stats() {
     String state = closed ? "closed" : current == null ? "starting" : current.state();
     return new Stats.Lane(
-        name, role.name().toLowerCase(java.util.Locale.ROOT), state, calls, replaced);
+        name, role.name().toLowerCase(java.util.Locale.ROOT), state, calls, replaced, abandoned());
   }
 
   /** Hands a result over, from the lane's thread. */
@@ -196,10 +218,10 @@ final class InterpreterLane {
     private final Promise<Void> opened = Promise.promise();
     private final Promise<Void> ended = Promise.promise();
     private final Call<Void> closing = new Call<>(bridge -> null, Long.MAX_VALUE, null);
+    private final Thread thread = new Thread(null, this::run, name, STACK_BYTES);
     private boolean open;
 
     Interpreter() {
-      Thread thread = new Thread(null, this::run, name, STACK_BYTES);
       thread.setDaemon(true);
       thread.setContextClassLoader(InterpreterLane.class.getClassLoader());
       thread.start();
@@ -207,6 +229,10 @@ final class InterpreterLane {
 
     Future<Void> opened() {
       return opened.future();
+    }
+
+    boolean hasEnded() {
+      return !thread.isAlive();
     }
 
     <T> Future<T> submit(Function<Bridge, T> work, long giveUpNanos) {
@@ -280,7 +306,8 @@ final class InterpreterLane {
 
     /** The next call; the thread stays awake a moment for it, since waking it up takes longer. */
     private Call<?> next() throws InterruptedException {
-      long patientUntil = System.nanoTime() + (role == Role.INFERENCE ? PATIENCE_NANOS : 0);
+      boolean patient = role == Role.INFERENCE || role == Role.FUNCTION;
+      long patientUntil = System.nanoTime() + (patient ? PATIENCE_NANOS : 0);
       Call<?> call = queue.poll();
       while (call == null && System.nanoTime() - patientUntil < 0) {
         Thread.yield();

@@ -53,13 +53,19 @@ public final class JepEngine implements Engine {
   private final InterpreterLane control;
   private final Map<Control.Place, List<InterpreterLane>> places =
       new EnumMap<>(Control.Place.class);
+  private final FunctionLanes functions;
 
-  private JepEngine(Vertx vertx, Context context, PythonRuntime runtime, int lanes, String id) {
+  private JepEngine(
+      Vertx vertx, Context context, PythonRuntime runtime, RagbusOptions.Lanes lanes, String id) {
     this.vertx = vertx;
     this.context = context;
-    this.runs = new long[lanes];
-    for (int i = 0; i < lanes; i++) {
+    this.runs = new long[lanes.inference()];
+    for (int i = 0; i < lanes.inference(); i++) {
       inference.add(lane(runtime, Role.INFERENCE, id, i));
+    }
+    List<InterpreterLane> function = new ArrayList<>();
+    for (int i = 0; i < lanes.function(); i++) {
+      function.add(lane(runtime, Role.FUNCTION, id, i));
     }
     control = lane(runtime, Role.CONTROL, id, 0);
     places.put(Control.Place.CONTROL, List.of(control));
@@ -68,6 +74,8 @@ public final class JepEngine implements Engine {
     places.put(Control.Place.MEMORY, List.of(lane(runtime, Role.MEMORY, id, 0)));
     places.values().forEach(all::addAll);
     all.addAll(inference);
+    all.addAll(function);
+    functions = new JepFunctionLanes(function, control, this::abandoned);
   }
 
   /**
@@ -100,7 +108,7 @@ public final class JepEngine implements Engine {
             options.python().enableGc());
     return context
         .executeBlocking(() -> PythonRuntime.start(settings), false)
-        .map(runtime -> new JepEngine(vertx, context, runtime, options.lanes().inference(), id))
+        .map(runtime -> new JepEngine(vertx, context, runtime, options.lanes(), id))
         .compose(engine -> engine.deploy(drained).map(engine));
   }
 
@@ -234,6 +242,16 @@ public final class JepEngine implements Engine {
   /** Gives up the lanes whose running call is overdue; to be called every now and then. */
   public void check(long nowNanos) {
     all.forEach(lane -> lane.check(nowNanos));
+  }
+
+  /** The lanes that run registered functions. */
+  public FunctionLanes functions() {
+    return functions;
+  }
+
+  /** Threads of all lanes that were given up and still live. */
+  public int abandoned() {
+    return all.stream().mapToInt(InterpreterLane::abandoned).sum();
   }
 
   @Override

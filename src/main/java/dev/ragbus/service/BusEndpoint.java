@@ -2,6 +2,7 @@ package dev.ragbus.service;
 
 import dev.ragbus.Addresses;
 import dev.ragbus.Embeddings;
+import dev.ragbus.FunctionResult;
 import dev.ragbus.JsonBodies;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
@@ -12,6 +13,7 @@ import io.vertx.core.Vertx;
 import io.vertx.core.eventbus.Message;
 import io.vertx.core.json.JsonObject;
 import java.time.Duration;
+import java.util.function.Function;
 import java.util.function.LongSupplier;
 
 /**
@@ -35,7 +37,7 @@ final class BusEndpoint<Q extends Record, R extends Record> {
 
   private final Vertx vertx;
   private final Class<Q> type;
-  private final Duration maxTimeout;
+  private final Function<Q, Duration> maxTimeout;
   private final Operation<Q, R> operation;
   private final ServiceMetrics.Operation metrics;
   private final LongSupplier nanoClock;
@@ -43,7 +45,7 @@ final class BusEndpoint<Q extends Record, R extends Record> {
   BusEndpoint(
       Vertx vertx,
       Class<Q> type,
-      Duration maxTimeout,
+      Function<Q, Duration> maxTimeout,
       Operation<Q, R> operation,
       ServiceMetrics.Operation metrics,
       LongSupplier nanoClock) {
@@ -74,9 +76,10 @@ final class BusEndpoint<Q extends Record, R extends Record> {
 
   private Future<R> run(Message<Object> message, long arrivedNanos) {
     try {
-      long millis = timeoutMillis(message.headers().get(Addresses.TIMEOUT_HEADER));
       String requestId = requestId(message.headers().get(Addresses.REQUEST_ID_HEADER));
       Q request = request(message.body());
+      long millis =
+          timeoutMillis(message.headers().get(Addresses.TIMEOUT_HEADER), maxTimeout.apply(request));
       String streamAddress = message.headers().get(Addresses.STREAM_ADDRESS_HEADER);
       Call call = new Call(requestId, arrivedNanos + millis * 1_000_000, streamAddress);
       return within(millis, operation.run(request, call));
@@ -95,7 +98,7 @@ final class BusEndpoint<Q extends Record, R extends Record> {
     throw RagbusException.invalid("the body must be a JSON object or a " + type.getSimpleName());
   }
 
-  private long timeoutMillis(String header) {
+  private static long timeoutMillis(String header, Duration maxTimeout) {
     if (header == null) {
       return maxTimeout.toMillis();
     }
@@ -149,7 +152,10 @@ final class BusEndpoint<Q extends Record, R extends Record> {
   }
 
   private static JsonObject json(Record reply) {
-    return reply instanceof Embeddings embeddings ? embeddings.toJson() : JsonBodies.format(reply);
+    if (reply instanceof Embeddings embeddings) {
+      return embeddings.toJson();
+    }
+    return reply instanceof FunctionResult result ? result.toJson() : JsonBodies.format(reply);
   }
 
   /** A failure as ours; one that nobody expected is logged. */

@@ -3,6 +3,10 @@ package dev.ragbus.service;
 import dev.ragbus.Addresses;
 import dev.ragbus.DecodeRequest;
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.FunctionCall;
+import dev.ragbus.FunctionName;
+import dev.ragbus.FunctionQuery;
+import dev.ragbus.FunctionSpec;
 import dev.ragbus.Health;
 import dev.ragbus.MessageCodecs;
 import dev.ragbus.ModelQuery;
@@ -31,6 +35,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 
 /**
  * Ragbus as an application deploys it: serves the addresses of {@link Addresses} from lanes of its
@@ -55,8 +60,10 @@ public final class RagbusVerticle extends VerticleBase {
   private GarbageCollection garbage;
   private BusStreams streams;
   private Operations operations;
+  private Functions functions;
   private State state = State.STARTING;
   private Future<Void> drain;
+  private boolean observing;
 
   private enum State {
     STARTING,
@@ -96,6 +103,7 @@ public final class RagbusVerticle extends VerticleBase {
         .onSuccess(started -> engine = started)
         .compose(started -> context.executeBlocking(() -> packaged(cacheFolder), false))
         .compose(this::startModels)
+        .compose(done -> startFunctions())
         .onSuccess(done -> state = state == State.STARTING ? State.SERVING : state);
   }
 
@@ -119,6 +127,24 @@ public final class RagbusVerticle extends VerticleBase {
     garbage = new GarbageCollection(engine, options.python().gcInterval(), System::nanoTime);
     operations = new Operations(options, engine, models, batcher, streams);
     return models.start().compose(done -> warmUp());
+  }
+
+  private Future<Void> startFunctions() {
+    return context
+        .executeBlocking(() -> new FunctionSchema.Compiler(vertx), false)
+        .compose(
+            schemas -> {
+              functions =
+                  new Functions(
+                      vertx,
+                      engine.functions(),
+                      operations,
+                      schemas,
+                      options,
+                      metrics,
+                      System::nanoTime);
+              return functions.start();
+            });
   }
 
   /** The first pass over a new shape is slow, on every lane; the first callers should not pay. */
@@ -162,6 +188,36 @@ public final class RagbusVerticle extends VerticleBase {
         clearing,
         (q, c) -> ready().clear(q, c));
     serve(
+        at.registerFunction(),
+        "functions.register",
+        FunctionSpec.class,
+        other,
+        (q, c) -> readyFunctions().register(q, c));
+    serve(
+        at.unregisterFunction(),
+        "functions.unregister",
+        FunctionName.class,
+        other,
+        (q, c) -> readyFunctions().unregister(q, c));
+    serve(
+        at.getFunction(),
+        "functions.get",
+        FunctionQuery.class,
+        other,
+        (q, c) -> readyFunctions().get(q, c));
+    serve(
+        at.listFunctions(),
+        "functions.list",
+        NoArguments.class,
+        other,
+        (q, c) -> readyFunctions().list(q, c));
+    serve(
+        at.callFunction(),
+        "functions.call",
+        FunctionCall.class,
+        call -> functions == null ? other : functions.timeout(call.name()),
+        (q, c) -> readyFunctions().call(q, c));
+    serve(
         at.cleanup(),
         "memory.cleanup",
         NoArguments.class,
@@ -178,6 +234,15 @@ public final class RagbusVerticle extends VerticleBase {
       Class<Q> type,
       Duration maxTimeout,
       BusEndpoint.Operation<Q, R> operation) {
+    serve(address, name, type, request -> maxTimeout, operation);
+  }
+
+  private <Q extends Record, R extends Record> void serve(
+      String address,
+      String name,
+      Class<Q> type,
+      Function<Q, Duration> maxTimeout,
+      BusEndpoint.Operation<Q, R> operation) {
     BusEndpoint<Q, R> endpoint =
         new BusEndpoint<>(
             vertx, type, maxTimeout, operation, metrics.operation(name), System::nanoTime);
@@ -193,10 +258,18 @@ public final class RagbusVerticle extends VerticleBase {
     };
   }
 
+  private Functions readyFunctions() {
+    ready();
+    return functions;
+  }
+
   private void cancel(JsonObject body) {
     String requestId = body == null ? null : body.getString("request_id");
     if (RequestIds.valid(requestId) && operations != null) {
       operations.cancel(requestId);
+    }
+    if (RequestIds.valid(requestId) && functions != null) {
+      functions.cancel(requestId);
     }
   }
 
@@ -212,6 +285,13 @@ public final class RagbusVerticle extends VerticleBase {
       }
       metrics.observe(models.stats(), models.list().cachedModels());
     }
+    if (functions != null && !observing) {
+      observing = true;
+      functions
+          .stats()
+          .onSuccess(current -> metrics.observe(current, engine.abandoned()))
+          .onComplete(done -> observing = false);
+    }
   }
 
   private Future<Health> health() {
@@ -226,7 +306,11 @@ public final class RagbusVerticle extends VerticleBase {
               checks.add(
                   new Health.Check(
                       "interpreter", up(answered), answered ? "answers" : "does not answer"));
-              boolean lanesOpen = true;
+              int abandoned = engine.abandoned();
+              boolean lanesOpen = abandoned < FunctionQueue.MAX_ABANDONED;
+              checks.add(
+                  new Health.Check(
+                      "lanes", up(lanesOpen), abandoned + " threads are stuck in Python"));
               for (Stats.Lane lane : engine.lanes()) {
                 boolean open = lane.state().equals("idle") || lane.state().equals("busy");
                 lanesOpen &= open;
@@ -262,17 +346,18 @@ public final class RagbusVerticle extends VerticleBase {
 
   private Future<Stats> stats() {
     Operations serving = ready();
-    return engine
-        .control(Engine.Control.STATS, new JsonObject())
+    return Future.all(
+            engine.control(Engine.Control.STATS, new JsonObject()), readyFunctions().stats())
         .map(
-            python ->
+            both ->
                 new Stats(
                     metrics.stats(),
                     batcher.stats(),
                     engine.lanes(),
                     serving.models(),
                     models.stats(),
-                    python.getLong("resident_bytes")));
+                    both.<Stats.Functions>resultAt(1),
+                    both.<JsonObject>resultAt(0).getLong("resident_bytes")));
   }
 
   /**
@@ -286,7 +371,10 @@ public final class RagbusVerticle extends VerticleBase {
       drain = done.future();
       long millis = options.lanes().drainTimeout().toMillis();
       long timer = vertx.setTimer(millis, id -> giveUp(done));
-      Future<Void> idle = batcher == null ? Future.succeededFuture() : batcher.drained();
+      Future<Void> idle =
+          functions == null
+              ? Future.succeededFuture()
+              : Future.all(batcher.drained(), functions.drained()).mapEmpty();
       idle.compose(v -> streams.closed())
           .onComplete(
               result -> {
@@ -309,6 +397,7 @@ public final class RagbusVerticle extends VerticleBase {
                 + " s");
     streams.failAll(failure);
     batcher.failAll(failure);
+    functions.failAll(failure);
     done.tryComplete();
   }
 

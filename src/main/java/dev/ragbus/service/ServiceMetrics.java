@@ -1,6 +1,8 @@
 package dev.ragbus.service;
 
+import dev.ragbus.FunctionInfo;
 import dev.ragbus.ModelInfo;
+import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.Stats;
 import io.micrometer.core.instrument.Counter;
@@ -16,6 +18,7 @@ import io.micrometer.core.instrument.composite.CompositeMeterRegistry;
 import io.micrometer.core.instrument.distribution.ValueAtPercentile;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.vertx.micrometer.backends.BackendRegistries;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
@@ -34,6 +37,9 @@ final class ServiceMetrics implements AutoCloseable {
   private final Tags tags;
   private final Map<String, Operation> operations = new LinkedHashMap<>();
   private final MultiGauge modelMemory;
+  private final Map<String, Function> functions = new LinkedHashMap<>();
+  private volatile Stats.Functions functionTotals = new Stats.Functions(0, 0, 0, 0, 0, 0, Map.of());
+  private volatile int abandonedLanes;
   private volatile Stats.Queue queue = new Stats.Queue(0, 0, 0, 0, 0, 0, 0);
   private volatile Stats.ModelCache modelCache = new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0);
 
@@ -56,6 +62,13 @@ final class ServiceMetrics implements AutoCloseable {
     counter("ragbus.model.evictions", of -> of.modelCache.evictions());
     counter("ragbus.model.loads.failed", of -> of.modelCache.failedLoads());
     counter("ragbus.model.loads.cancelled", of -> of.modelCache.cancelledLoads());
+    gauge("ragbus.function.waiting", of -> of.functionTotals.waiting());
+    gauge("ragbus.function.running", of -> of.functionTotals.running());
+    gauge("ragbus.lanes.abandoned", of -> of.abandonedLanes);
+    counter("ragbus.function.dropped", of -> of.functionTotals.dropped());
+    counter("ragbus.function.tainted", of -> of.functionTotals.tainted());
+    counter("ragbus.function.cache.hits", of -> of.functionTotals.cacheHits());
+    counter("ragbus.function.cache.misses", of -> of.functionTotals.cacheMisses());
     FunctionTimer.builder(
             "ragbus.model.load",
             this,
@@ -90,6 +103,12 @@ final class ServiceMetrics implements AutoCloseable {
     modelMemory.register(rows, true);
   }
 
+  /** Takes what there is to know of functions, and how many threads are lost. */
+  void observe(Stats.Functions current, int abandoned) {
+    functionTotals = current;
+    abandonedLanes = abandoned;
+  }
+
   /** The meters of an operation. */
   Operation operation(String name) {
     return operations.computeIfAbsent(name, Operation::new);
@@ -99,6 +118,19 @@ final class ServiceMetrics implements AutoCloseable {
     Map<String, Stats.Operation> stats = new LinkedHashMap<>();
     operations.forEach((name, operation) -> stats.put(name, operation.stats()));
     return stats;
+  }
+
+  /** The meters of a function. */
+  Function function(String name) {
+    return functions.computeIfAbsent(name, Function::new);
+  }
+
+  /** Forgets a function's meters. */
+  void removeFunction(String name) {
+    Function removed = functions.remove(name);
+    if (removed != null) {
+      removed.meters().forEach(registry::remove);
+    }
   }
 
   @Override
@@ -150,16 +182,78 @@ final class ServiceMetrics implements AutoCloseable {
     private Stats.Operation stats() {
       Map<String, Long> failures = new LinkedHashMap<>();
       failed.forEach((kind, counter) -> failures.put(kind.name(), (long) counter.count()));
-      double p50 = 0;
-      double p99 = 0;
-      for (ValueAtPercentile value : timer.takeSnapshot().percentileValues()) {
-        if (value.percentile() == 0.5) {
-          p50 = value.value(TimeUnit.MILLISECONDS);
-        } else {
-          p99 = value.value(TimeUnit.MILLISECONDS);
-        }
+      return new Stats.Operation(
+          (long) accepted.count(),
+          timer.count(),
+          failures,
+          quantileMillis(timer, 0.5),
+          quantileMillis(timer, 0.99));
+    }
+  }
+
+  private static double quantileMillis(Timer timer, double quantile) {
+    for (ValueAtPercentile value : timer.takeSnapshot().percentileValues()) {
+      if (value.percentile() == quantile) {
+        return value.value(TimeUnit.MILLISECONDS);
       }
-      return new Stats.Operation((long) accepted.count(), timer.count(), failures, p50, p99);
+    }
+    return 0;
+  }
+
+  /** A function's meters. */
+  final class Function {
+    private final Tags own;
+    private final Counter calls;
+    private final Timer timer;
+    private final Map<Kind, Counter> errors = new EnumMap<>(Kind.class);
+    private FunctionInfo.LastError lastError;
+
+    private Function(String name) {
+      own = tags.and("function", name);
+      calls = Counter.builder("ragbus.function.calls").tags(own).register(registry);
+      timer =
+          Timer.builder("ragbus.function.call")
+              .description("from arrival to result")
+              .tags(own)
+              .publishPercentiles(0.5, 0.99)
+              .register(registry);
+    }
+
+    void called() {
+      calls.increment();
+    }
+
+    void answered(long nanos) {
+      timer.record(nanos, TimeUnit.NANOSECONDS);
+    }
+
+    void failed(RagbusException failure) {
+      errors
+          .computeIfAbsent(
+              failure.kind(),
+              kind ->
+                  Counter.builder("ragbus.function.errors")
+                      .tags(own.and("kind", kind.name()))
+                      .register(registry))
+          .increment();
+      lastError = new FunctionInfo.LastError(failure.kind(), failure.detail(), Instant.now());
+    }
+
+    FunctionInfo.Usage usage() {
+      double failures = errors.values().stream().mapToDouble(Counter::count).sum();
+      return new FunctionInfo.Usage(
+          (long) calls.count(),
+          (long) failures,
+          quantileMillis(timer, 0.5),
+          quantileMillis(timer, 0.99),
+          lastError);
+    }
+
+    private List<Meter> meters() {
+      List<Meter> meters = new ArrayList<>(errors.values());
+      meters.add(calls);
+      meters.add(timer);
+      return meters;
     }
   }
 }

@@ -2,6 +2,7 @@ package dev.ragbus.app;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ragbus.FunctionSpec;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelType;
 import dev.ragbus.OptionsReader;
@@ -13,6 +14,7 @@ import io.vertx.junit5.VertxExtension;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -53,6 +55,7 @@ class ConfigurationFileTest {
 
     JsonObject defaults = RagbusOptions.defaults().toJson();
     defaults.getJsonObject("models").remove("preload");
+    defaults.getJsonObject("functions").remove("preload");
     Set<String> expected = new TreeSet<>(leaves("", defaults));
     expected.removeAll(WITHOUT_DEFAULT);
     assertThat(leaves("", file)).containsExactlyInAnyOrderElementsOf(expected);
@@ -89,7 +92,20 @@ class ConfigurationFileTest {
     assertThat(listed.device()).isEqualTo(spec.device());
     assertThat(listed.pinned()).isEqualTo(spec.pinned());
 
+    FunctionSpec function =
+        new FunctionSpec(
+            "square_root",
+            "math:sqrt",
+            null,
+            new JsonObject(),
+            new JsonObject(),
+            Duration.ofSeconds(1),
+            null,
+            null);
+    assertThat(read.functions().preload()).containsExactly(function);
+
     file.getJsonObject("models").remove("preload");
+    file.getJsonObject("functions").remove("preload");
     assertThat(leaves("", file)).containsAll(WITHOUT_DEFAULT);
   }
 

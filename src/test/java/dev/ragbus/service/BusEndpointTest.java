@@ -62,7 +62,8 @@ class BusEndpointTest {
   private <Q extends Record, R extends Record> void serve(
       String address, Class<Q> type, Duration timeout, BusEndpoint.Operation<Q, R> operation) {
     BusEndpoint<Q, R> endpoint =
-        new BusEndpoint<>(vertx, type, timeout, operation, metrics.operation(address), nanos::get);
+        new BusEndpoint<>(
+            vertx, type, q -> timeout, operation, metrics.operation(address), nanos::get);
     vertx.eventBus().consumer(address, endpoint::handle).completion().await();
   }
 

@@ -83,7 +83,7 @@ class RerankStreamTest {
         new BusEndpoint<>(
             vertx,
             RerankRequest.class,
-            Duration.ofSeconds(60),
+            request -> Duration.ofSeconds(60),
             operation,
             metrics.operation(address),
             System::nanoTime);

@@ -1,0 +1,255 @@
+package dev.ragbus.service;
+
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.python.FunctionLanes;
+import io.vertx.core.AsyncResult;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.Vertx;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.IntFunction;
+import java.util.function.LongSupplier;
+
+/**
+ * Keeps the function lanes busy, first come first served, and ends what outlives its deadline.
+ *
+ * <p>Whoever submits work is answered at its deadline by a timer, whatever Python does. Work that
+ * waits is dropped then. Work that runs is told to end; where it allows that, an exception is
+ * thrown into it; and where neither helps, its lane's thread is given up after {@code
+ * lanes.stuck_timeout}. Belongs to the service's event loop.
+ */
+final class FunctionQueue {
+  /** So many threads may be lost to calls that do not end; then no new ones are taken. */
+  static final int MAX_ABANDONED = 2;
+
+  private static final long MIN_RETRY_MILLIS = 100;
+  private static final long MAX_RETRY_MILLIS = 60_000;
+
+  /**
+   * What there is to know of work.
+   *
+   * @param requestId its request, for {@link #cancel}
+   * @param deadlineNanos when its time is over
+   * @param call the number by which Python can be told to end it; 0 for none
+   * @param hardCancel whether an exception may be thrown into it
+   */
+  record Terms(String requestId, long deadlineNanos, long call, boolean hardCancel) {}
+
+  private final Vertx vertx;
+  private final FunctionLanes lanes;
+  private final RagbusOptions options;
+  private final LongSupplier nanoClock;
+  private final BitSet idle = new BitSet();
+  private final Set<Work<?>> waiting = new LinkedHashSet<>();
+  private final Set<Work<?>> running = new LinkedHashSet<>();
+  private final Map<String, Set<Work<?>>> byRequest = new LinkedHashMap<>();
+  private final List<Promise<Void>> drainWaiters = new ArrayList<>();
+  private double meanRunNanos = 1_000_000;
+  private long dropped;
+
+  FunctionQueue(Vertx vertx, FunctionLanes lanes, RagbusOptions options, LongSupplier nanoClock) {
+    this.vertx = vertx;
+    this.lanes = lanes;
+    this.options = options;
+    this.nanoClock = nanoClock;
+    idle.set(0, lanes.count());
+  }
+
+  /**
+   * Runs work on the next idle lane, given by its number.
+   *
+   * @return what came of it; fails with {@code OVERLOADED}, {@code UNAVAILABLE}, {@code TIMEOUT} or
+   *     {@code CANCELLED} besides
+   */
+  <T> Future<T> submit(Terms terms, IntFunction<Future<T>> action) {
+    int abandoned = lanes.abandoned();
+    if (abandoned >= MAX_ABANDONED) {
+      return Future.failedFuture(
+          RagbusException.of(
+              Kind.UNAVAILABLE,
+              abandoned + " threads are stuck in Python; no more functions are run meanwhile"));
+    }
+    if (waiting.size() >= options.functions().maxQueueItems()) {
+      return Future.failedFuture(overloaded());
+    }
+    long nanosLeft = terms.deadlineNanos() - nanoClock.getAsLong();
+    if (nanosLeft <= 0) {
+      return Future.failedFuture(tooLate());
+    }
+    Work<T> work = new Work<>(terms, action);
+    work.timer = vertx.setTimer(Math.max(1, nanosLeft / 1_000_000), id -> expired(work));
+    waiting.add(work);
+    byRequest.computeIfAbsent(terms.requestId(), id -> new HashSet<>()).add(work);
+    pump();
+    return work.promise.future();
+  }
+
+  private RagbusException overloaded() {
+    double millis = waiting.size() * meanRunNanos / lanes.count() / 1e6;
+    return RagbusException.of(
+        Kind.OVERLOADED,
+        waiting.size()
+            + " calls are waiting; the limit is functions.max_queue_items = "
+            + options.functions().maxQueueItems(),
+        true,
+        (long) Math.min(MAX_RETRY_MILLIS, Math.max(MIN_RETRY_MILLIS, millis)),
+        null);
+  }
+
+  private static RagbusException tooLate() {
+    return RagbusException.of(Kind.TIMEOUT, "the deadline passed before the work had started");
+  }
+
+  private void pump() {
+    while (!idle.isEmpty() && !waiting.isEmpty()) {
+      Work<?> next = waiting.iterator().next();
+      waiting.remove(next);
+      if (nanoClock.getAsLong() - next.terms.deadlineNanos() >= 0) {
+        dropped++;
+        next.settle(tooLate());
+      } else {
+        int lane = idle.nextSetBit(0);
+        idle.clear(lane);
+        running.add(next);
+        next.runOn(lane);
+      }
+    }
+  }
+
+  private void expired(Work<?> work) {
+    end(
+        work,
+        running.contains(work)
+            ? RagbusException.of(Kind.TIMEOUT, "the deadline passed while the work was running")
+            : tooLate());
+  }
+
+  /** Drops the work of a request id. */
+  void cancel(String requestId) {
+    for (Work<?> work : List.copyOf(byRequest.getOrDefault(requestId, Set.of()))) {
+      end(work, RagbusException.of(Kind.CANCELLED, "the caller cancelled " + requestId));
+    }
+  }
+
+  /** Fails everything at once. */
+  void failAll(RagbusException failure) {
+    for (Set<Work<?>> works : List.copyOf(byRequest.values())) {
+      for (Work<?> work : List.copyOf(works)) {
+        end(work, failure);
+      }
+    }
+  }
+
+  /** Answers for work that is not wanted any more, and sees to its end. */
+  private void end(Work<?> work, RagbusException failure) {
+    if (waiting.remove(work)) {
+      dropped++;
+    } else if (running.contains(work)) {
+      stop(work);
+    }
+    work.settle(failure);
+    answerDrained();
+  }
+
+  private void stop(Work<?> work) {
+    if (work.terms.call() != 0) {
+      lanes.cancel(work.terms.call(), work.terms.hardCancel());
+    }
+    work.stuckTimer =
+        vertx.setTimer(options.lanes().stuckTimeout().toMillis(), id -> lanes.giveUp(work.lane));
+  }
+
+  /** Completes when nothing waits and nobody is left to be answered. */
+  Future<Void> drained() {
+    if (byRequest.isEmpty()) {
+      return Future.succeededFuture();
+    }
+    Promise<Void> promise = Promise.promise();
+    drainWaiters.add(promise);
+    return promise.future();
+  }
+
+  private void answerDrained() {
+    if (byRequest.isEmpty() && !drainWaiters.isEmpty()) {
+      List<Promise<Void>> waiters = List.copyOf(drainWaiters);
+      drainWaiters.clear();
+      waiters.forEach(Promise::complete);
+    }
+  }
+
+  /** Work that waits. */
+  int waiting() {
+    return waiting.size();
+  }
+
+  /** Work on a lane, whether anybody waits for it or not. */
+  int running() {
+    return running.size();
+  }
+
+  /** Work dropped before it ran. */
+  long dropped() {
+    return dropped;
+  }
+
+  /** One piece of work, answered once. */
+  private final class Work<T> {
+    private final Terms terms;
+    private final IntFunction<Future<T>> action;
+    private final Promise<T> promise = Promise.promise();
+    private long timer;
+    private long stuckTimer = -1;
+    private int lane;
+    private long startedNanos;
+
+    Work(Terms terms, IntFunction<Future<T>> action) {
+      this.terms = terms;
+      this.action = action;
+    }
+
+    void runOn(int lane) {
+      this.lane = lane;
+      startedNanos = nanoClock.getAsLong();
+      action.apply(lane).onComplete(this::ended);
+    }
+
+    private void ended(AsyncResult<T> result) {
+      running.remove(this);
+      idle.set(lane);
+      meanRunNanos += (nanoClock.getAsLong() - startedNanos - meanRunNanos) / 16;
+      if (stuckTimer >= 0) {
+        vertx.cancelTimer(stuckTimer);
+      }
+      if (result.succeeded()) {
+        over();
+        promise.tryComplete(result.result());
+      } else {
+        settle(result.cause());
+      }
+      answerDrained();
+      pump();
+    }
+
+    void settle(Throwable failure) {
+      over();
+      promise.tryFail(failure);
+    }
+
+    private void over() {
+      vertx.cancelTimer(timer);
+      Set<Work<?>> ofRequest = byRequest.get(terms.requestId());
+      if (ofRequest != null && ofRequest.remove(this) && ofRequest.isEmpty()) {
+        byRequest.remove(terms.requestId());
+      }
+    }
+  }
+}

@@ -1,0 +1,178 @@
+package dev.ragbus.service;
+
+import dev.ragbus.FunctionCall;
+import dev.ragbus.FunctionInfo;
+import dev.ragbus.FunctionList;
+import dev.ragbus.FunctionName;
+import dev.ragbus.FunctionQuery;
+import dev.ragbus.FunctionResult;
+import dev.ragbus.FunctionSpec;
+import dev.ragbus.NoArguments;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.Stats;
+import dev.ragbus.python.FunctionLanes;
+import dev.ragbus.service.FunctionQueue.Terms;
+import dev.ragbus.service.FunctionRegistry.Registered;
+import dev.ragbus.service.FunctionSchema.Violation;
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import io.vertx.core.json.JsonObject;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
+
+/** What the service does about functions. Belongs to the service's event loop. */
+final class Functions {
+  /** Calls have numbers of their own in the whole process, since Python is one. */
+  private static final AtomicLong CALLS = new AtomicLong();
+
+  private final FunctionLanes lanes;
+  private final FunctionQueue queue;
+  private final FunctionRegistry registry;
+  private final Operations operations;
+  private final LongSupplier nanoClock;
+
+  Functions(
+      Vertx vertx,
+      FunctionLanes lanes,
+      Operations operations,
+      FunctionSchema.Compiler schemas,
+      RagbusOptions options,
+      ServiceMetrics metrics,
+      LongSupplier nanoClock) {
+    this.lanes = lanes;
+    this.queue = new FunctionQueue(vertx, lanes, options, nanoClock);
+    this.registry = new FunctionRegistry(lanes, queue, schemas, options, metrics, nanoClock);
+    this.operations = operations;
+    this.nanoClock = nanoClock;
+  }
+
+  /** Registers what is to be registered at start. */
+  Future<Void> start() {
+    return registry.start();
+  }
+
+  Future<FunctionInfo> register(FunctionSpec spec, Call call) {
+    return registry.register(spec, call);
+  }
+
+  Future<FunctionName> unregister(FunctionName name, Call call) {
+    return Future.succeededFuture(registry.unregister(name));
+  }
+
+  Future<FunctionInfo> get(FunctionQuery query, Call call) {
+    return registry.describe(query);
+  }
+
+  Future<FunctionList> list(NoArguments none, Call call) {
+    return Future.succeededFuture(registry.list());
+  }
+
+  /** The time that a call has when it brings none, and the most it may bring. */
+  Duration timeout(String function) {
+    return registry.timeout(function);
+  }
+
+  Future<FunctionResult> call(FunctionCall request, Call call) {
+    Registered function = registry.get(request.name());
+    long arrivedNanos = nanoClock.getAsLong();
+    function.meter().called();
+    return result(function, request, call)
+        .onSuccess(done -> function.meter().answered(nanoClock.getAsLong() - arrivedNanos))
+        .onFailure(
+            failure -> {
+              if (failure instanceof RagbusException typed) {
+                function.meter().failed(typed);
+              }
+            });
+  }
+
+  private Future<FunctionResult> result(Registered function, FunctionCall request, Call call) {
+    try {
+      return function.plain() == null
+          ? ofPython(function, request, call)
+          : ofRagbus(function, request, call);
+    } catch (RagbusException refused) {
+      return Future.failedFuture(refused);
+    }
+  }
+
+  private Future<FunctionResult> ofRagbus(Registered function, FunctionCall request, Call call) {
+    BoundArguments bound = BoundArguments.of(request.withoutTensors(), function.parameters(), true);
+    bound.check(function.input());
+    return function.plain().run(operations, new JsonObject(bound.values()), call);
+  }
+
+  private Future<FunctionResult> ofPython(Registered function, FunctionCall request, Call call) {
+    if (function.input() != null) {
+      BoundArguments.check(request, function.parameters(), function.input());
+    }
+    long number = CALLS.incrementAndGet();
+    FunctionLanes.Run run = run(function, request, call, number);
+    Terms terms = new Terms(call.requestId(), call.deadlineNanos(), number, function.hardCancel());
+    function.acquire();
+    return queue
+        .submit(terms, lane -> lanes.run(lane, run))
+        .map(value -> checked(function, new FunctionResult(value)))
+        .onComplete(done -> function.release());
+  }
+
+  private static FunctionLanes.Run run(
+      Registered function, FunctionCall request, Call call, long number) {
+    return new FunctionLanes.Run(
+        function.id(),
+        number,
+        call.deadlineNanos(),
+        call.requestId(),
+        Map.of("args", request.positional(), "kwargs", request.kwargs()));
+  }
+
+  private static FunctionResult checked(Registered function, FunctionResult result) {
+    if (function.output() != null) {
+      Violation violation = function.output().violation(result.withoutTensors().result());
+      if (violation != null) {
+        throw RagbusException.of(
+            Kind.TYPE_CONVERSION,
+            "result"
+                + FunctionSchema.written(violation.path())
+                + " breaks the output schema: "
+                + violation.problem());
+      }
+    }
+    return result;
+  }
+
+  /** Drops the calls of a request id. */
+  void cancel(String requestId) {
+    queue.cancel(requestId);
+  }
+
+  /** Completes when nobody is left to be answered. */
+  Future<Void> drained() {
+    return queue.drained();
+  }
+
+  /** Fails every call at once. */
+  void failAll(RagbusException failure) {
+    queue.failAll(failure);
+  }
+
+  /** Counters; those of Python's cache are asked for. */
+  Future<Stats.Functions> stats() {
+    return lanes
+        .cache()
+        .map(
+            cache ->
+                new Stats.Functions(
+                    queue.waiting(),
+                    queue.running(),
+                    queue.dropped(),
+                    lanes.hardCancelled(),
+                    cache.getLong("cache_hits"),
+                    cache.getLong("cache_misses"),
+                    registry.usage()));
+  }
+}
