@@ -10,7 +10,8 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,6 @@ from functions import Stream, number, pack, pack_arrays, register, run, taken
 
 from ragbus import bridge, streams
 from ragbus.functions import calls, running
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -508,3 +506,20 @@ def test_memory_stays_where_it_is() -> None:
 
     grown(50)
     assert grown(200) < 200
+
+
+def test_the_example_in_the_functions_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (found,) = ask("function_scan", dir=str(Path(__file__).parents[2] / "conf" / "functions"))["functions"]
+    assert (found["name"], found["timeout_seconds"]) == ("text_statistics", 10)
+    assert found["description"] == "Count characters, words and sentences of texts."
+    assert found["input_schema"]["required"] == ["texts"]
+    assert found["input_schema"]["properties"]["frequent"] == {
+        "type": "integer",
+        "default": 5,
+        "description": "how many frequent words to name",
+    }
+    assert run(found, args=[["The cat's hat. A hat!", ""]], kwargs={"frequent": 1}) == [
+        {"characters": 21, "words": 5, "sentences": 2, "unique_words": 4, "frequent_words": ["hat"]},
+        {"characters": 0, "words": 0, "sentences": 0, "unique_words": 0, "frequent_words": []},
+    ]

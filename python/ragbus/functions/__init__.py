@@ -6,7 +6,8 @@ Control operations, `bridge.call(op, json)`; those marked * run user code and be
   {id, name, module, file, description, input_schema, output_schema, positional, source_sha256, timeout_seconds, hard_cancel,
   kind, cache}. `timeout` is a number of seconds or a text such as "30s"; `positional` names the parameters that may be given by
   position, in order; `kind` is function, async, generator, async_generator or expression; `cache` is hit or miss. With `code`,
-  `module` names the module the text becomes; with neither `code` nor `file`, it is "package.module:attribute".
+  `module` names the module the text becomes; with neither `code` nor `file`, it is "package.module:attribute". A generator's
+  `output_schema` is that of one item. Nothing is checked against the schemas here, but arguments are made into what hints ask for.
 - `function_scan`* {dir} -> {functions: [description, or {file, error: {kind, type, message, traceback}}]}
 - `function_unregister` {id} -> {}; `function_source` {id} -> {code: string or null}
 - `function_stats` {} -> {cache_hits, cache_misses, cached, taints}
