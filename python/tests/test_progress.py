@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import CROSS_ENCODER, Failure, ask
 
-from ragbus import bridge, engines, progress, registry
+from ragbus import bridge, engines, hosting, progress, registry
+from ragbus.engines import mapped
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 WAITING = {"phase": "waiting", "file": None, "done_bytes": 0, "total_bytes": 0}
 
@@ -105,6 +107,24 @@ def test_a_load_cancelled_while_its_engine_works_leaves_no_model(load_id: str, m
     before = registry.loaded()
     with pytest.raises(Failure, match="CANCELLED"):
         ask("load", name="m", type="cross-encoder", path=str(CROSS_ENCODER), load_id=load_id)
+    assert registry.loaded() == before
+
+
+def test_a_load_cancelled_while_it_converts_its_weights(load_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    write = mapped._write
+
+    def write_then_cancel(*args: Any) -> None:
+        write(*args)
+        seen.append(progress.read(load_id)["phase"])
+        progress.cancel(load_id)
+
+    monkeypatch.setattr(hosting._process, "cache_folder", tmp_path)
+    monkeypatch.setattr(mapped, "_write", write_then_cancel)
+    before = registry.loaded()
+    with pytest.raises(Failure, match="CANCELLED"):
+        ask("load", name="m", type="cross-encoder", engine="openvino", path=str(CROSS_ENCODER), load_id=load_id)
+    assert seen == ["converting"]
     assert registry.loaded() == before
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import openvino as ov
 
-from ragbus import hosting
+from ragbus import hosting, progress
 
 if TYPE_CHECKING:
     from ragbus.model import ModelFolder
@@ -31,12 +31,14 @@ def ir_of(core: ov.Core, folder: ModelFolder, cache: Path | None) -> Path:
         return weights
     copy = cache / "ir" / _key(folder)
     if not (copy / "model.xml").is_file():
+        progress.step("converting")
         model = read(core, weights)
         try:
             _write(model, copy)
         except (OSError, RuntimeError) as error:
             log.warning("no copy of %s can be kept, so it takes more memory: %s", weights, error)
             return weights
+        progress.step("loading")
     return copy / "model.xml"
 
 
