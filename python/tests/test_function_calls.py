@@ -123,6 +123,13 @@ def test_arguments_that_do_not_fit(prefix: str, arguments: dict[str, Any], messa
     assert raised.value.kind == "INVALID"
 
 
+def test_a_generator_whose_arguments_do_not_fit_is_not_opened() -> None:
+    with pytest.raises(Failure, match="INVALID: args, kwargs: missing a required argument: 'a'"):
+        Stream(register("items", "def items(a):\n    yield a"))
+    assert not calls._running
+    assert not running._streams
+
+
 def test_a_type_error_inside_is_no_misfit() -> None:
     function = register("take", "def take(a):\n    return take()")
     with pytest.raises(Failure, match=r"PYTHON: take\(\) missing 1 required"):
@@ -434,6 +441,7 @@ def third(): return 3
     "e_bytes.py": b"\xff\xfe\x00",
     "f_twice.py": "def plus(): pass",
     "g_name.py": "import ragbus\n@ragbus.function(name='no name')\ndef f(): pass",
+    "g_schema.py": "import ragbus\n@ragbus.function(output_schema={'const': float('nan')})\ndef g(): pass",
     "h_latin.py": "# -*- coding: latin-1 -*-\ndef latin(): return 'é'".encode("latin-1"),
     "_shared.py": "BASE = 100",
     "notes.txt": "none",
@@ -456,6 +464,7 @@ def test_a_folder_of_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("e_bytes.py", "INVALID", "ragbus.errors.RagbusError"),
         ("f_twice.py", "CONFLICT", "ragbus.errors.RagbusError"),
         ("g_name.py", "INVALID", "ragbus.errors.RagbusError"),
+        ("g_schema.py", "INVALID", "ragbus.errors.RagbusError"),
         "latin",
     ]
     by_name = {it["name"]: it for it in found if "name" in it}
