@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import CROSS_ENCODER, GOLDEN, Failure, Lane, ask
+from conftest import CROSS_ENCODER, GOLDEN, Lane, ask
 
 from ragbus import registry
 from ragbus.errors import RagbusError
@@ -22,6 +22,8 @@ from ragbus.model import ENGINE_FILES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from ragbus.engines import Engine
 
 FAMILIES = GOLDEN / "families"
 GRAPHS = ["openvino", "onnx"]
@@ -157,6 +159,14 @@ def test_windows_of_a_long_document(family: Callable[..., Any], families: dict[s
     np.testing.assert_allclose(lane.forward(model, rows)[:1], alone[0], atol=1e-5)
 
 
+def test_precision_auto_is_close(engine: str, families: dict[str, Any], lane: Lane) -> None:
+    model = ask("load", name="auto", path=str(FAMILIES / "bert"), engine=engine)
+    assert model["precision"] in {"f32", "bf16"}
+    rows = lane.embed(model, families["texts"])
+    assert cosines(rows, unpacked(families["families"]["bert"]["vectors"])).min() >= 0.999
+    ask("unload", handle=model["handle"])
+
+
 def test_lanes_run_side_by_side(family: Callable[..., Any], families: dict[str, Any]) -> None:
     model = family("roberta", lanes=4)
     expected = unpacked(families["families"]["roberta"]["vectors"])
@@ -172,30 +182,34 @@ def test_lanes_run_side_by_side(family: Callable[..., Any], families: dict[str, 
         list(pool.map(work, range(4)))
 
 
-def test_a_cancel_before_and_after_a_run(family: Callable[..., Any], families: dict[str, Any], lane: Lane, engine: str) -> None:
-    model = family("bert")
-    runs = registry.get(model["handle"]).engine
-    expected = lane.embed(model, families["texts"])
+def run(runs: Engine, rows: int, width: int) -> Any:
+    """Run a batch of rows that are alike."""
+    table, out = np.tile(np.array([width, width, 0, 1], np.int32), (rows, 1)), np.zeros((rows, runs.outputs), np.float32)
+    runs.finish(runs.forward(np.full((rows, width), 30, np.int32), table, out), table, out)
+    return out
+
+
+def test_a_cancel_before_and_after_a_run(family: Callable[..., Any], engine: str) -> None:
+    runs = registry.get(family("bert")["handle"]).engine
+    expected = run(runs, 2, 16)
     late = runs.cancellation()
-    np.testing.assert_array_equal(lane.embed(model, families["texts"]), expected)
+    np.testing.assert_array_equal(run(runs, 2, 16), expected)
     late()
     runs.cancellation()()
     if engine != "torch":  # which has no way to end a run
-        with pytest.raises(Failure, match="CANCELLED: the run was cancelled"):
-            lane.embed(model, families["texts"])
-    np.testing.assert_array_equal(lane.embed(model, families["texts"]), expected)
+        with pytest.raises(RagbusError, match="the run was cancelled"):
+            run(runs, 2, 16)
+    np.testing.assert_array_equal(run(runs, 2, 16), expected)
 
 
 def test_a_run_is_ended_in_its_middle(graph_engine: str, load: Callable[..., Any], lane: Lane) -> None:
     model = load(engine=graph_engine)
     runs = registry.get(model["handle"]).engine
     expected = lane.embed(model, ["one", "two and three"])
-    rows, width = 512, 256  # some ten seconds of work
-    table, out = np.tile(np.array([width, width, 0, 1], np.int32), (rows, 1)), np.zeros((rows, runs.outputs), np.float32)
     timer = threading.Timer(1.5, runs.cancellation())
     timer.start()
     with pytest.raises(RagbusError, match=r"the run was cancelled$") as failure:
-        runs.forward(np.full((rows, width), 2000, np.int32), table, out)
+        run(runs, 512, 256)  # some ten seconds of work
     assert failure.value.kind == "CANCELLED"
     timer.join()
     for _ in range(4):

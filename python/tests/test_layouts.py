@@ -114,7 +114,7 @@ def test_auto(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(devices, "cuda_driver", lambda: cuda)
-    monkeypatch.setattr(engines, "_has_torch", lambda: torch)
+    monkeypatch.setattr(engines, "_installed", lambda package: torch or package in {"openvino", "onnxruntime"})
     choice = engines.choose("auto", folder_with(tmp_path, files), options)
     assert choice.engine == chosen
     assert choice.reason
@@ -130,7 +130,7 @@ def test_auto_takes_onnx_runtime_with_cuda(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_has_torch", lambda: False)
+    monkeypatch.setattr(engines, "_installed", lambda package: package == "openvino")
     only = folder_with(tmp_path, TORCH)
     with pytest.raises(
         RagbusError, match=r"safetensors only, no ONNX .*: engine = \"torch\" needs .*python\.extras = \[\"torch\"\]"
@@ -138,6 +138,8 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         engines.choose("auto", only, EngineOptions())
     with pytest.raises(RagbusError, match=r"engine 'onnx' has no weights in .*none of onnx/model\.onnx"):
         engines.choose("onnx", only, EngineOptions())
+    with pytest.raises(RagbusError, match=r"engine 'onnx' needs onnxruntime, which is not installed"):
+        engines.choose("onnx", folder_with(tmp_path, ONNX), EngineOptions())
     with pytest.raises(RagbusError, match=r"^engine = \"torch\" needs sentence-transformers"):
         engines.choose("torch", folder_with(tmp_path, f"{ONNX} {TORCH}"), EngineOptions())
 
@@ -153,7 +155,7 @@ def test_the_answer_says_why(engine: str, copy: Callable[..., Path]) -> None:
 
 
 def test_a_quantised_file(engine: str, copy: Callable[..., Path], lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_has_nncf", lambda: False)
+    monkeypatch.setattr(engines, "_installed", lambda package: package != "nncf")
     folder = copy("bert")
     shutil.copy(folder / "onnx" / "model.onnx", folder / "onnx" / "model_quantized.onnx")
     model = ask("load", name="m", path=str(folder), engine=engine, precision="int8")

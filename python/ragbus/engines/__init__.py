@@ -102,7 +102,7 @@ class _LoadEngine(Protocol):
 
 ENGINES = {"openvino": "ragbus.engines.openvino", "onnx": "ragbus.engines.onnx", "torch": "ragbus.engines.torch"}
 PRECISIONS = ("auto", "f32", "bf16", "int8")
-TORCH_PACKAGES = ("torch", "sentence_transformers", "safetensors")
+_PACKAGES = {"openvino": ("openvino",), "onnx": ("onnxruntime",), "torch": ("torch", "sentence_transformers")}
 TORCH_MISSING = 'engine = "torch" needs sentence-transformers, which is not installed: python.extras = ["torch"] installs it (6 GB)'
 
 
@@ -126,7 +126,9 @@ def choose(name: str, folder: ModelFolder, options: EngineOptions) -> Choice:
     if choice.engine not in stored:
         files = ", ".join(ENGINE_FILES[choice.engine])
         raise RagbusError("INVALID", f"engine {name!r} has no weights in {folder.folder}, which has none of {files}")
-    if choice.engine == "torch" and not _has_torch():
+    if missing := next((package for package in _PACKAGES[choice.engine] if not _installed(package)), None):
+        if choice.engine != "torch":
+            raise RagbusError("INVALID", f"engine {choice.engine!r} needs {missing}, which is not installed")
         only = "" if len(stored) > 1 else f"{folder.folder} has safetensors only, no ONNX and no OpenVINO IR: "
         raise RagbusError("INVALID", only + TORCH_MISSING)
     return choice
@@ -143,7 +145,7 @@ def _auto(stored: list[str], options: EngineOptions) -> Choice:
 
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             return Choice("onnx", "there is a CUDA device, and ONNX Runtime for it")
-        if "torch" in stored and _has_torch():
+        if "torch" in stored and all(map(_installed, _PACKAGES["torch"])):
             return Choice("torch", "there is a CUDA device, and torch")
         if asked.startswith("cuda"):
             return Choice("onnx", "a CUDA device was asked for")
@@ -151,24 +153,20 @@ def _auto(stored: list[str], options: EngineOptions) -> Choice:
 
 
 def candidates(name: str) -> tuple[str, ...]:
-    """Return the engines that may run a model as asked for: the named one, or with `auto` all but one that is not installed."""
+    """Return the engines that may run a model as asked for: the named one, or with `auto` all that are installed."""
     if name != "auto":
         return (name,)
-    return tuple(engine for engine in ENGINES if engine != "torch" or _has_torch())
+    return tuple(engine for engine, packages in _PACKAGES.items() if all(map(_installed, packages)))
 
 
 def stored_precision(engine: str, precision: str) -> str:
     """Return the precision of the files that an engine reads: OpenVINO with NNCF quantises the plain ones itself."""
-    own = engine == "openvino" and _has_nncf()
+    own = engine == "openvino" and _installed("nncf")
     return "auto" if own and precision == "int8" else precision
 
 
-def _has_torch() -> bool:
-    return all(importlib.util.find_spec(package) is not None for package in TORCH_PACKAGES)
-
-
-def _has_nncf() -> bool:
-    return importlib.util.find_spec("nncf") is not None
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def load_engine(name: str, folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> tuple[Engine, str]:

@@ -21,6 +21,7 @@ from ragbus.model import type_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ragbus.devices import Device
     from ragbus.engines import EngineOptions
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
@@ -95,7 +96,7 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
     device = devices.choose(options.device, enable_gpu=options.enable_gpu, present=present)
     if device.gpu is not None:
         torch.cuda.set_per_process_memory_fraction(options.gpu_memory_fraction, device.gpu.index)
-    precision = options.precision if options.precision != "auto" else "f32" if device.gpu is None else "bf16"
+    precision = _fitting(device) if options.precision == "auto" else options.precision
     torch.set_num_threads(1)  # a lane computes on its own thread
     modules = _modules(folder, device.name, _TYPES[precision])
     engine = TorchEngine(
@@ -111,6 +112,14 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
     outputs = _outputs(engine)
     graphs.layers_of(folder, outputs if folder.model_type == "cross-encoder" else modules[0].get_embedding_dimension())
     return replace(engine, outputs=outputs, activation=graphs.activation_of(folder, outputs))
+
+
+def _fitting(device: Device) -> str:
+    """Return bf16 where the device computes in it, else f32."""
+    if device.gpu is not None:
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "f32"
+    processor = torch.cpu.get_capabilities()
+    return "bf16" if processor.get("avx512_bf16") or processor.get("amx_bf16") else "f32"
 
 
 def _modules(folder: ModelFolder, device: str, kind: torch.dtype) -> tuple[Any, ...]:

@@ -15,12 +15,13 @@ import java.util.function.Consumer;
  * @param path its folder, for {@link Source#LOCAL}; under {@code [models] dir} where it comes from
  *     a request
  * @param revision its revision on the hub
- * @param engine what runs it, such as {@code openvino}; default {@code auto}
+ * @param engine what runs it: {@code auto} (default), {@code openvino}, {@code onnx} or {@code
+ *     torch}
  * @param precision {@code auto} (default), {@code f32} or {@code bf16}
  * @param device {@code auto} (default), {@code cpu}, {@code cuda} or {@code cuda:1} (engines onnx
  *     and torch), {@code gpu} or {@code gpu.1} (engine openvino)
  * @param maxTokens cuts texts at fewer tokens than the model could take
- * @param pooling replaces the model's own pooling
+ * @param pooling replaces the model's own pooling; several are joined by {@code +}
  * @param normalize whether vectors are scaled to length 1 where a request does not say; default yes
  * @param prompts named prompts, added to the model's own
  * @param pinned whether the model never goes for another or for want of use; default false
