@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** The Python half's own checks, without a JVM, in the environment that Ragbus makes. */
@@ -31,6 +32,12 @@ class PythonSuiteTest {
   @Test
   void testsPassAndCoverTheCode() throws Exception {
     run("-m", "pytest", "-q", "--cov=ragbus", "--cov-report=term");
+  }
+
+  @Test
+  @Tag("slow")
+  void longFormsPass() throws Exception {
+    run("-m", "pytest", "-q", "-m", "slow");
   }
 
   @Test
