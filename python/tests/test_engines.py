@@ -155,6 +155,9 @@ def test_windows_of_a_long_document(family: Callable[..., Any], families: dict[s
     long = max(families["texts"], key=len)
     rows = lane.tokenize(model["handle"], [families["query"], "refund", long], pair=True, chunks=3)
     assert rows.text == [0, 1, 1, 1]
+    assert [total > length for total, length in zip(rows.total, rows.length, strict=True)] == [False, False, False, True]
+    every = lane.tokenize(model["handle"], [families["query"], long], pair=True, chunks=50)
+    assert every.total == every.length
     alone = [lane.forward(model, lane.tokenize(model["handle"], [families["query"], "refund"], pair=True))]
     np.testing.assert_allclose(lane.forward(model, rows)[:1], alone[0], atol=1e-5)
 

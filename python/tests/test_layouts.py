@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +145,18 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         engines.choose("onnx", folder_with(tmp_path, ONNX), EngineOptions())
     with pytest.raises(RagbusError, match=r"^engine = \"torch\" needs sentence-transformers"):
         engines.choose("torch", folder_with(tmp_path, f"{ONNX} {TORCH}"), EngineOptions())
+
+
+def test_an_engine_is_imported_where_it_runs() -> None:
+    work = "import sys; from conftest import ask; ask('load', name='m', path=sys.argv[1]); print(*sys.modules)"
+    here = Path(__file__).parent
+    path = {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])}
+    done = subprocess.run(
+        [sys.executable, "-c", work, str(FAMILIES / "bert")], env=os.environ | path, check=True, capture_output=True, text=True
+    )
+    loaded = set(done.stdout.split())
+    assert "openvino" in loaded
+    assert not loaded & {"onnxruntime", "torch", "safetensors", "huggingface_hub"}
 
 
 def test_the_answer_says_why(engine: str, copy: Callable[..., Path]) -> None:
