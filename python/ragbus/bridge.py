@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,12 +163,22 @@ def _load(
     device: str | None = None,
     enable_gpu: bool = True,
     gpu_memory_fraction: float = 0.5,
+    calibration: str | None = None,
+    min_int8_cosine: float = 0.99,
     prompts: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     started = time.monotonic_ns()
     folder = model.read_folder(Path(path), type, max_tokens=max_tokens, pooling=pooling, normalize=normalize, prompts=prompts)
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
-    options = EngineOptions(lanes, precision, device, enable_gpu, gpu_memory_fraction)
+    options = EngineOptions(
+        lanes=lanes,
+        precision=precision,
+        device=device,
+        enable_gpu=enable_gpu,
+        gpu_memory_fraction=gpu_memory_fraction,
+        calibration=Path(calibration) if calibration else None,
+        min_int8_cosine=min_int8_cosine,
+    )
     with hosting.measured_growth() as growth:
         runs, reason = load_engine(engine, folder, tokens, options)
         garbage.settle()
@@ -187,6 +198,7 @@ def _load(
         "reason": reason,
         "precision": runs.precision,
         "device": runs.device,
+        "quality": None if runs.quality is None else asdict(runs.quality),
         "memory_bytes": memory,
         "load_millis": (time.monotonic_ns() - started) // 1_000_000,
         "prompts": folder.prompts,

@@ -13,9 +13,11 @@ from ragbus.model import ENGINE_FILES, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
+    from ragbus.quantize import Quality
     from ragbus.tokenization import Cut, Row, TextTokenizer
 
 
@@ -24,7 +26,9 @@ class EngineOptions:
     """How a model is to run: its lanes (threads that call `forward` at once, one compute thread each), precision, device.
 
     `stored` is what the weights are stored in where that is neither float32 nor for the engine to choose (`int8`, `f16` …).
-    `device` is chosen by `devices.choose`; `gpu_memory_fraction` is the most of a GPU's memory, above 0 and at most 1.
+    For models that are made int8 here, `calibration` is a file of texts (None for ours) and `min_int8_cosine` the least that
+    `quantize.Quality.value` may be. `device` is chosen by `devices.choose`; `gpu_memory_fraction` is the most of a GPU's memory,
+    above 0 and at most 1.
     """
 
     lanes: int = 1
@@ -33,6 +37,8 @@ class EngineOptions:
     enable_gpu: bool = True
     gpu_memory_fraction: float = 0.5
     stored: str | None = None
+    calibration: Path | None = None
+    min_int8_cosine: float = 0.99
 
 
 class Engine(Protocol):
@@ -61,6 +67,11 @@ class Engine(Protocol):
     @property
     def device(self) -> str:
         """The device that really runs."""
+        ...
+
+    @property
+    def quality(self) -> Quality | None:
+        """How near it comes to float32, where that was measured."""
         ...
 
     @property

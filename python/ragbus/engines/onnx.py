@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ragbus.engines import EngineOptions
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
+    from ragbus.quantize import Quality
     from ragbus.tokenization import Cut, Row, TextTokenizer
 
 PRECISIONS = ("auto", "f32", "int8")
@@ -43,6 +44,7 @@ class OnnxEngine:
     outputs: int
     layers: tuple[Dense, ...]
     activation: str | None
+    quality: Quality | None = None
     name: str = "onnx"
     _lane: threading.local = field(default_factory=threading.local)
 

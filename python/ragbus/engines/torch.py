@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ragbus.engines import EngineOptions
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
+    from ragbus.quantize import Quality
     from ragbus.tokenization import Cut, Row, TextTokenizer
 
 _TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -45,6 +46,7 @@ class TorchEngine:
     device: str
     outputs: int
     activation: str | None
+    quality: Quality | None = None
     name: str = "torch"
 
     def tokenize(self, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:

@@ -20,6 +20,7 @@ import com.fasterxml.jackson.annotation.JsonInclude;
  * @param lastUsedMillisAgo time since a request last used it; 0 while one does
  * @param progress how far its load is; null where none is under way. A model that is {@code ready}
  *     may be loaded again
+ * @param quality how near it comes to float32; null for a model that was not made int8 here
  */
 public record ModelInfo(
     String modelName,
@@ -33,7 +34,8 @@ public record ModelInfo(
     long memoryBytes,
     long loadMillis,
     long lastUsedMillisAgo,
-    @JsonInclude(JsonInclude.Include.NON_NULL) Progress progress) {
+    @JsonInclude(JsonInclude.Include.NON_NULL) Progress progress,
+    @JsonInclude(JsonInclude.Include.NON_NULL) ModelQuality quality) {
 
   /**
    * How far a load is.

@@ -17,7 +17,7 @@ import java.util.function.Consumer;
  * @param revision its revision on the hub
  * @param engine what runs it: {@code auto} (default), {@code openvino}, {@code onnx} or {@code
  *     torch}
- * @param precision {@code auto} (default), {@code f32} or {@code bf16}
+ * @param precision {@code auto} (default), {@code f32}, {@code bf16} or {@code int8}
  * @param device {@code auto} (default), {@code cpu}, {@code cuda} or {@code cuda:1} (engines onnx
  *     and torch), {@code gpu} or {@code gpu.1} (engine openvino)
  * @param maxTokens cuts texts at fewer tokens than the model could take

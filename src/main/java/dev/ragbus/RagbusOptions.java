@@ -295,6 +295,10 @@ public record RagbusOptions(
    * @param dir the folder of local models; null for none
    * @param allow names that a request may cause to be fetched from the hub
    * @param offline whether the hub is never asked
+   * @param calibration a file of texts, one a line, that int8 models are made and measured with;
+   *     null for those of Ragbus
+   * @param minInt8Cosine the least mean cosine to float32 (for a cross-encoder: correlation of
+   *     scores) with which a model that was made int8 serves
    * @param preload models loaded at start
    */
   public record Models(
@@ -303,8 +307,10 @@ public record RagbusOptions(
       String dir,
       List<String> allow,
       Boolean offline,
+      String calibration,
+      Double minInt8Cosine,
       List<ModelSpec> preload) {
-    static final Models DEFAULTS = new Models(null, null, null, null, null, null);
+    static final Models DEFAULTS = new Models(null, null, null, null, null, null, null, null);
 
     /** The embedding model that Ragbus packages. */
     public static final String PACKAGED_EMBEDDING = "all-MiniLM-L6-v2";
@@ -318,6 +324,10 @@ public record RagbusOptions(
               : List.copyOf(reranker);
       allow = allow == null ? List.of() : List.copyOf(allow);
       offline = Checks.orDefault(offline, false);
+      minInt8Cosine = Checks.orDefault(minInt8Cosine, 0.99);
+      if (!(minInt8Cosine >= 0 && minInt8Cosine <= 1)) {
+        throw wrong("models.min_int8_cosine", minInt8Cosine, "between 0 and 1");
+      }
       preload = preload == null ? List.of() : List.copyOf(preload);
     }
   }

@@ -146,6 +146,7 @@ class BusRagbusTest {
                     1,
                     2,
                     3,
+                    null,
                     null)),
             Map.entry(RAG.clearModels(), CLEARED),
             Map.entry(RAG.registerFunction(), FUNCTION),

@@ -189,7 +189,7 @@ public final class FakeService extends VerticleBase {
 
   private static ModelInfo info(String name, ModelType type) {
     return new ModelInfo(
-        name, type, type.cacheKey(name), 3, 256, "fake", "f32", "ready", 1, 1, 1, null);
+        name, type, type.cacheKey(name), 3, 256, "fake", "f32", "ready", 1, 1, 1, null, null);
   }
 
   private static Object tokenize(TokenizeRequest request) {

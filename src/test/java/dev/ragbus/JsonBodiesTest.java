@@ -280,7 +280,19 @@ class JsonBodiesTest {
         """);
     ModelInfo embedding =
         new ModelInfo(
-            "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "onnx", "f32", "ready", 1, 2, 3, null);
+            "m",
+            ModelType.EMBEDDING,
+            "embedding:m",
+            4,
+            256,
+            "onnx",
+            "f32",
+            "ready",
+            1,
+            2,
+            3,
+            null,
+            null);
     String embeddingJson =
         """
         {"model_name": "m", "model_type": "embedding", "cache_key": "embedding:m",
@@ -304,6 +316,7 @@ class JsonBodiesTest {
             1,
             2,
             3,
+            null,
             null);
     assertThat(JsonBodies.format(reranker).containsKey("dimensions")).isFalse();
     writes(
@@ -319,7 +332,8 @@ class JsonBodiesTest {
             0,
             2,
             0,
-            new ModelInfo.Progress("downloading", "onnx/model.onnx", 5, 90)),
+            new ModelInfo.Progress("downloading", "onnx/model.onnx", 5, 90),
+            null),
         """
         {"model_name": "m", "model_type": "embedding", "cache_key": "embedding:m",
          "max_tokens": 0, "engine": "auto", "precision": "auto", "state": "loading",

@@ -46,7 +46,19 @@ class MessageCodecsTest {
 
   private static final ModelInfo INFO =
       new ModelInfo(
-          "m", ModelType.EMBEDDING, "embedding:m", 4, 256, "e", "f32", "ready", 1, 2, 3, null);
+          "m",
+          ModelType.EMBEDDING,
+          "embedding:m",
+          4,
+          256,
+          "e",
+          "f32",
+          "ready",
+          1,
+          2,
+          3,
+          null,
+          null);
 
   private static final Tensor TENSOR = Tensor.of(new float[] {1, -2, 3e-9f, 4, 5, 6}, 2, 3);
 

@@ -200,6 +200,14 @@ class OptionsReaderTest {
   }
 
   @Test
+  void the_floor_of_int8_is_a_cosine() {
+    assertThat(readProperty("ragbus.models.min_int8_cosine", "0.9").models().minInt8Cosine())
+        .isEqualTo(0.9);
+    assertThatThrownBy(() -> readProperty("ragbus.models.min_int8_cosine", "99"))
+        .hasMessageContaining("models.min_int8_cosine must be between 0 and 1, not 99.0");
+  }
+
+  @Test
   void extras_are_a_list_of_known_names() {
     assertThat(readProperty("ragbus.python.extras", "torch, quantize").python().extras())
         .containsExactly("torch", "quantize");

@@ -1,5 +1,6 @@
 package dev.ragbus.python;
 
+import dev.ragbus.ModelQuality;
 import dev.ragbus.Stats;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
@@ -89,6 +90,7 @@ public interface Engine {
    * @param prompts its named prompts
    * @param defaultPromptName the prompt used where a request names none; null for none
    * @param normalize whether the model itself scales vectors to length 1
+   * @param quality how near it comes to float32, where that was measured; null elsewhere
    */
   record Model(
       int handle,
@@ -103,7 +105,8 @@ public interface Engine {
       long loadMillis,
       Map<String, String> prompts,
       String defaultPromptName,
-      boolean normalize) {
+      boolean normalize,
+      ModelQuality quality) {
     /**
      * Engines make code for each shape they meet, which takes time and memory, so widths come in
      * steps; {@code docs/performance.md} says what that was measured to be worth.

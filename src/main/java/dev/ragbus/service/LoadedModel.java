@@ -85,6 +85,7 @@ final class LoadedModel {
         engineModel.memoryBytes(),
         engineModel.loadMillis(),
         isInUse() ? 0 : (nowNanos - lastUsedNanos) / 1_000_000,
-        again);
+        again,
+        engineModel.quality());
   }
 }

@@ -154,6 +154,7 @@ final class ModelLoading {
         0,
         millis(nowNanos),
         0,
-        progress);
+        progress,
+        null);
   }
 }

@@ -317,7 +317,9 @@ final class ModelRegistry {
             .put("device", spec.device())
             .put("enable_gpu", options.python().enableGpu())
             .put("gpu_memory_fraction", options.python().gpuMemoryFraction())
+            .put("min_int8_cosine", options.models().minInt8Cosine())
             .put("prompts", new JsonObject(new LinkedHashMap<>(spec.prompts())));
+    putIfPresent(body, "calibration", options.models().calibration());
     putIfPresent(body, "max_tokens", spec.maxTokens());
     putIfPresent(body, "pooling", spec.pooling());
     putIfPresent(body, "normalize", spec.normalize());

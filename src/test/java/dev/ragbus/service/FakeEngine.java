@@ -91,7 +91,8 @@ final class FakeEngine implements Engine {
         5,
         Map.of(),
         null,
-        true);
+        true,
+        null);
   }
 
   /** Options that no environment and no system property changes. */
@@ -113,7 +114,8 @@ final class FakeEngine implements Engine {
         model.loadMillis(),
         model.prompts(),
         model.defaultPromptName(),
-        model.normalize());
+        model.normalize(),
+        model.quality());
   }
 
   /** Makes a model known without loading it. */

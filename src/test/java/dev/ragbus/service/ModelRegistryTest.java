@@ -176,6 +176,7 @@ class ModelRegistryTest {
                 .put("device", "cpu")
                 .put("enable_gpu", true)
                 .put("gpu_memory_fraction", 0.5)
+                .put("min_int8_cosine", 0.99)
                 .put("prompts", new JsonObject().put("query", "q: "))
                 .put("max_tokens", 128)
                 .put("pooling", "cls")
@@ -494,6 +495,7 @@ class ModelRegistryTest {
                 1_000,
                 5,
                 1_500,
+                null,
                 null),
             new ModelInfo(
                 "r1",
@@ -507,6 +509,7 @@ class ModelRegistryTest {
                 1_000,
                 5,
                 0,
+                null,
                 null));
     assertThat(models.list().totalCount()).isEqualTo(2);
     assertThat(models.get("cross-encoder:r1").modelName()).isEqualTo("r1");
@@ -700,7 +703,8 @@ class ModelRegistryTest {
                 0,
                 40,
                 0,
-                new ModelInfo.Progress("waiting", null, 0, 0)));
+                new ModelInfo.Progress("waiting", null, 0, 0),
+                null));
     assertThat(models.list().totalCount()).isOne();
     engine.progress =
         new JsonObject()

@@ -72,11 +72,12 @@ class OperationsTest {
             0,
             Map.of("query", "Q: ", "none", ""),
             "query",
-            true));
+            true,
+            null));
     engine.described.put(
         "labels",
         new Engine.Model(
-            0, 3, null, 64, 0, "fake", "asked for", "f32", 0, 0, Map.of(), null, false));
+            0, 3, null, 64, 0, "fake", "asked for", "f32", 0, 0, Map.of(), null, false, null));
     restart(new JsonObject());
   }
 

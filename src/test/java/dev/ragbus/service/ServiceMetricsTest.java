@@ -51,6 +51,7 @@ class ServiceMetricsTest {
         memoryBytes,
         1,
         1,
+        null,
         null);
   }
 

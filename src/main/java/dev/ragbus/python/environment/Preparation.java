@@ -44,7 +44,9 @@ record Preparation(
           "Ragbus's jar lacks its Python package (dev/ragbus/python/ragbus): build it anew");
     }
     ResourceTree files =
-        ResourceTree.around(start, name -> name.endsWith(".py") || name.equals("py.typed"));
+        ResourceTree.around(
+            start,
+            name -> name.endsWith(".py") || List.of("py.typed", "calibration.txt").contains(name));
     Path folder =
         settings.cacheFolder().resolve("package").resolve(files.fingerprint().substring(0, 16));
     files.unpack(folder.resolve("ragbus"));
