@@ -109,6 +109,10 @@ final class FunctionQueue {
     return RagbusException.of(Kind.TIMEOUT, "the deadline passed before the work had started");
   }
 
+  private static RagbusException tooLong() {
+    return RagbusException.of(Kind.TIMEOUT, "the deadline passed while the work was running");
+  }
+
   private void pump() {
     while (!idle.isEmpty() && !waiting.isEmpty()) {
       Work<?> next = waiting.iterator().next();
@@ -126,11 +130,7 @@ final class FunctionQueue {
   }
 
   private void expired(Work<?> work) {
-    end(
-        work,
-        running.contains(work)
-            ? RagbusException.of(Kind.TIMEOUT, "the deadline passed while the work was running")
-            : tooLate());
+    end(work, running.contains(work) ? tooLong() : tooLate());
   }
 
   /** Drops the work of a request id. */
@@ -229,7 +229,9 @@ final class FunctionQueue {
       if (stuckTimer >= 0) {
         vertx.cancelTimer(stuckTimer);
       }
-      if (result.succeeded()) {
+      if (nanoClock.getAsLong() - terms.deadlineNanos() >= 0) {
+        settle(tooLong());
+      } else if (result.succeeded()) {
         over();
         promise.tryComplete(result.result());
       } else {
