@@ -104,6 +104,11 @@ public record Addresses(String prefix) {
     return of("functions.call");
   }
 
+  /** Calls a generator, whose items are streamed. */
+  public String streamFunction() {
+    return of("functions.stream");
+  }
+
   /** Clears caches and collects garbage. */
   public String cleanup() {
     return of("memory.cleanup");

@@ -165,6 +165,12 @@ final class BusRagbus implements Ragbus {
   }
 
   @Override
+  public Future<FunctionStream> stream(FunctionCall call) {
+    return this.<JsonObject>stream(addresses.streamFunction(), call, TIMEOUT, json -> json)
+        .map(BusFunctionStream::new);
+  }
+
+  @Override
   public void cancel(String requestId) {
     vertx.eventBus().publish(addresses.cancel(), new JsonObject().put("request_id", requestId));
   }

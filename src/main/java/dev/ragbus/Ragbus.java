@@ -132,6 +132,14 @@ public interface Ragbus {
    */
   Future<FunctionResult> call(FunctionCall call);
 
+  /** Calls a registered generator; its items come as it makes them and the reader takes them. */
+  Future<FunctionStream> stream(FunctionCall call);
+
+  /** Calls a registered generator with arguments by position. */
+  default Future<FunctionStream> stream(String name, Object... args) {
+    return stream(FunctionCall.of(name, args));
+  }
+
   /** Calls a registered function with arguments by position; a map is a dictionary. */
   default Future<FunctionResult> call(String name, Object... args) {
     return call(FunctionCall.of(name, args));

@@ -107,22 +107,22 @@ final class Bridge implements AutoCloseable {
 
   /** Calls a function. */
   Object runFunction(FunctionLanes.Run run) {
-    return FunctionPayload.read(invoke("run_function", run)).get("result");
+    return FunctionPayload.read(invoke("run_function", run, true)).get("result");
   }
 
   /** Starts a generator. */
   Void openStream(FunctionLanes.Run run) {
-    invoke("open_stream", run);
+    invoke("open_stream", run, false);
     return null;
   }
 
-  private byte[] invoke(String function, FunctionLanes.Run run) {
+  private byte[] invoke(String function, FunctionLanes.Run run, boolean arrays) {
     byte[] payload = FunctionPayload.write(run.payload());
     double secondsLeft = (run.deadlineNanos() - System.nanoTime()) / 1e9;
     return answer(
         run,
         interpreter.invoke(
-            function, run.function(), run.call(), secondsLeft, new NDArray<>(payload), true));
+            function, run.function(), run.call(), secondsLeft, new NDArray<>(payload), arrays));
   }
 
   /** The next items of a generator. */

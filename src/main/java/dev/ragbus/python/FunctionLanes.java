@@ -73,8 +73,8 @@ public interface FunctionLanes {
   Future<Void> open(int lane, Run run);
 
   /**
-   * The next items of a generator, on a lane that is idle: as many as asked for, or fewer where the
-   * time ends first, but at least one.
+   * The next items of a generator, on the lane that it was started on, idle: as many as asked for,
+   * or fewer where the time ends first, but at least one. They have JSON shapes alone.
    */
   Future<Items> next(int lane, Run run, int maxItems, long maxMillis);
 

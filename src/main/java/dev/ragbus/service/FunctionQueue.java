@@ -16,6 +16,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import java.util.function.IntFunction;
 import java.util.function.LongSupplier;
 
@@ -33,6 +34,7 @@ final class FunctionQueue {
 
   private static final long MIN_RETRY_MILLIS = 100;
   private static final long MAX_RETRY_MILLIS = 60_000;
+  private static final long LAST_NANOS = TimeUnit.HOURS.toNanos(1);
 
   /**
    * What there is to know of work.
@@ -41,8 +43,17 @@ final class FunctionQueue {
    * @param deadlineNanos when its time is over
    * @param call the number by which Python can be told to end it; 0 for none
    * @param hardCancel whether an exception may be thrown into it
+   * @param lane the lane it must run on; {@link #ANY_LANE} for whichever is idle
    */
-  record Terms(String requestId, long deadlineNanos, long call, boolean hardCancel) {}
+  record Terms(String requestId, long deadlineNanos, long call, boolean hardCancel, int lane) {
+    /** For a lane to be chosen. */
+    static final int ANY_LANE = -1;
+
+    /** The same work's later parts, on the lane that its first was on. */
+    Terms onLane(int lane) {
+      return new Terms(requestId, deadlineNanos, call, hardCancel, lane);
+    }
+  }
 
   private final Vertx vertx;
   private final FunctionLanes lanes;
@@ -85,6 +96,17 @@ final class FunctionQueue {
     if (nanosLeft <= 0) {
       return Future.failedFuture(tooLate());
     }
+    return enqueue(terms, action, nanosLeft);
+  }
+
+  /** Runs what must run though the call that it is the end of is over; it is never refused. */
+  <T> void submitLast(Terms terms, IntFunction<Future<T>> action) {
+    long deadlineNanos = nanoClock.getAsLong() + LAST_NANOS;
+    String id = "end of " + terms.requestId();
+    enqueue(new Terms(id, deadlineNanos, 0, false, terms.lane()), action, LAST_NANOS);
+  }
+
+  private <T> Future<T> enqueue(Terms terms, IntFunction<Future<T>> action, long nanosLeft) {
     Work<T> work = new Work<>(terms, action);
     work.timer = vertx.setTimer(Math.max(1, nanosLeft / 1_000_000), id -> expired(work));
     waiting.add(work);
@@ -114,19 +136,31 @@ final class FunctionQueue {
   }
 
   private void pump() {
-    while (!idle.isEmpty() && !waiting.isEmpty()) {
-      Work<?> next = waiting.iterator().next();
+    for (Work<?> next = runnable(); next != null; next = runnable()) {
       waiting.remove(next);
       if (nanoClock.getAsLong() - next.terms.deadlineNanos() >= 0) {
         dropped++;
         next.settle(tooLate());
       } else {
-        int lane = idle.nextSetBit(0);
+        int lane = next.terms.lane() < 0 ? idle.nextSetBit(0) : next.terms.lane();
         idle.clear(lane);
         running.add(next);
         next.runOn(lane);
       }
     }
+  }
+
+  /** The first that waits and could run now; null for none. */
+  private Work<?> runnable() {
+    if (idle.isEmpty()) {
+      return null;
+    }
+    for (Work<?> work : waiting) {
+      if (work.terms.lane() < 0 || idle.get(work.terms.lane())) {
+        return work;
+      }
+    }
+    return null;
   }
 
   private void expired(Work<?> work) {

@@ -342,7 +342,7 @@ final class FunctionRegistry {
 
   /** An operation on functions, in its turn on a lane; one that nobody waits for is undone. */
   private Future<JsonObject> define(Definition operation, JsonObject body, Call call) {
-    Terms terms = new Terms(call.requestId(), call.deadlineNanos(), 0, false);
+    Terms terms = new Terms(call.requestId(), call.deadlineNanos(), 0, false, Terms.ANY_LANE);
     Promise<JsonObject> answer = Promise.promise();
     queue
         .submit(

@@ -12,16 +12,23 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Stats;
+import dev.ragbus.StreamControl;
 import dev.ragbus.python.FunctionLanes;
 import dev.ragbus.service.FunctionQueue.Terms;
 import dev.ragbus.service.FunctionRegistry.Registered;
 import dev.ragbus.service.FunctionSchema.Violation;
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.json.JsonObject;
 import java.time.Duration;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.LongSupplier;
 
 /** What the service does about functions. Belongs to the service's event loop. */
@@ -33,12 +40,15 @@ final class Functions {
   private final FunctionQueue queue;
   private final FunctionRegistry registry;
   private final Operations operations;
+  private final BusStreams streams;
+  private final Map<String, Set<ItemStream>> itemStreams = new HashMap<>();
   private final LongSupplier nanoClock;
 
   Functions(
       Vertx vertx,
       FunctionLanes lanes,
       Operations operations,
+      BusStreams streams,
       FunctionSchema.Compiler schemas,
       RagbusOptions options,
       ServiceMetrics metrics,
@@ -47,6 +57,7 @@ final class Functions {
     this.queue = new FunctionQueue(vertx, lanes, options, nanoClock);
     this.registry = new FunctionRegistry(lanes, queue, schemas, options, metrics, nanoClock);
     this.operations = operations;
+    this.streams = streams;
     this.nanoClock = nanoClock;
   }
 
@@ -112,12 +123,85 @@ final class Functions {
     }
     long number = CALLS.incrementAndGet();
     FunctionLanes.Run run = run(function, request, call, number);
-    Terms terms = new Terms(call.requestId(), call.deadlineNanos(), number, function.hardCancel());
+    Terms terms = terms(function, call, number);
     function.acquire();
     return queue
         .submit(terms, lane -> lanes.run(lane, run))
         .map(value -> checked(function, new FunctionResult(value)))
         .onComplete(done -> function.release());
+  }
+
+  private static Terms terms(Registered function, Call call, long number) {
+    return new Terms(
+        call.requestId(), call.deadlineNanos(), number, function.hardCancel(), Terms.ANY_LANE);
+  }
+
+  /** Starts a generator, whose items go to the call's stream address. */
+  Future<StreamControl> stream(FunctionCall request, Call call) {
+    BusStream.checkAddress(call.streamAddress());
+    Registered function = registry.get(request.name());
+    if (function.plain() != null) {
+      throw RagbusException.invalid("'" + function.name() + "' makes no items to stream");
+    }
+    if (function.input() != null) {
+      BoundArguments.check(request, function.parameters(), function.input());
+    }
+    long arrivedNanos = nanoClock.getAsLong();
+    long number = CALLS.incrementAndGet();
+    FunctionLanes.Run run = run(function, request, call, number);
+    Terms terms = terms(function, call, number);
+    function.acquire();
+    function.meter().called();
+    Promise<Integer> opened = Promise.promise();
+    queue
+        .submit(
+            terms,
+            lane ->
+                lanes
+                    .open(lane, run)
+                    .map(lane)
+                    .onSuccess(
+                        open -> {
+                          if (opened.future().isComplete()) {
+                            queue.submitLast(terms.onLane(lane), own -> lanes.close(own, run));
+                          }
+                        }))
+        .onComplete(opened);
+    return opened
+        .future()
+        .onFailure(refused -> streamEnded(function, arrivedNanos, BusEndpoint.typed(refused)))
+        .compose(lane -> items(function, run, terms.onLane(lane), call, arrivedNanos));
+  }
+
+  private Future<StreamControl> items(
+      Registered function, FunctionLanes.Run run, Terms terms, Call call, long arrivedNanos) {
+    BusStream stream = streams.open(call);
+    AtomicReference<ItemStream> items = new AtomicReference<>();
+    items.set(
+        new ItemStream(
+            queue,
+            lanes,
+            run,
+            terms,
+            stream,
+            failure -> {
+              itemStreams.get(call.requestId()).remove(items.get());
+              itemStreams.computeIfPresent(
+                  call.requestId(), (id, left) -> left.isEmpty() ? null : left);
+              streamEnded(function, arrivedNanos, failure);
+            }));
+    itemStreams.computeIfAbsent(call.requestId(), id -> new HashSet<>()).add(items.get());
+    items.get().start(function.name());
+    return stream.control();
+  }
+
+  private void streamEnded(Registered function, long arrivedNanos, RagbusException failure) {
+    function.release();
+    if (failure == null) {
+      function.meter().answered(nanoClock.getAsLong() - arrivedNanos);
+    } else {
+      function.meter().failed(failure);
+    }
   }
 
   private static FunctionLanes.Run run(
@@ -148,6 +232,9 @@ final class Functions {
   /** Drops the calls of a request id. */
   void cancel(String requestId) {
     queue.cancel(requestId);
+    for (ItemStream items : List.copyOf(itemStreams.getOrDefault(requestId, Set.of()))) {
+      items.cancel(RagbusException.of(Kind.CANCELLED, "the caller cancelled " + requestId));
+    }
   }
 
   /** Completes when nobody is left to be answered. */

@@ -139,6 +139,7 @@ public final class RagbusVerticle extends VerticleBase {
                       vertx,
                       engine.functions(),
                       operations,
+                      streams,
                       schemas,
                       options,
                       metrics,
@@ -217,6 +218,12 @@ public final class RagbusVerticle extends VerticleBase {
         FunctionCall.class,
         call -> functions == null ? other : functions.timeout(call.name()),
         (q, c) -> readyFunctions().call(q, c));
+    serve(
+        at.streamFunction(),
+        "functions.stream",
+        FunctionCall.class,
+        call -> functions == null ? other : functions.timeout(call.name()),
+        (q, c) -> readyFunctions().stream(q, c));
     serve(
         at.cleanup(),
         "memory.cleanup",
