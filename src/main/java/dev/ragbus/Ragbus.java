@@ -76,7 +76,12 @@ public interface Ragbus {
   /** Token ids back to texts. */
   Future<DecodedTexts> decode(DecodeRequest request);
 
-  /** Loads a model, or tells that it is loaded; many callers at once cause one load. */
+  /**
+   * Loads a model, or tells that it is loaded, with other options too: {@code forceReload} loads it
+   * with these, while the old one serves until the new one is ready, and on where that fails. Many
+   * callers at once cause one load; other options than those of a load under way are a {@code
+   * CONFLICT}.
+   */
   Future<ModelLoad> loadModel(ModelSpec model);
 
   /**
@@ -85,15 +90,19 @@ public interface Ragbus {
    */
   Future<Void> ensureModelLoaded(String modelName, ModelType modelType);
 
-  /** The loaded models. */
+  /** The models that are loaded or being loaded, with the progress of their loads. */
   Future<ModelList> listModels();
 
-  /** One loaded model, by name or cache key; fails with {@code MODEL_NOT_FOUND}. */
+  /**
+   * One model that is loaded or being loaded, by name or cache key; fails with {@code
+   * MODEL_NOT_FOUND}.
+   */
   Future<ModelInfo> model(String model);
 
   /**
-   * Forgets a loaded model by name or cache key, or all of them for null. Requests that are using
-   * it are answered; its memory is given back after them. An unknown name clears nothing.
+   * Forgets a model by name or cache key, or all loaded ones for null. Requests that are using it
+   * are answered; its memory is given back after them. If it is being loaded, that ends, and those
+   * who wait for it get CANCELLED. An unknown name clears nothing.
    */
   Future<ModelsCleared> clearModels(String model);
 
@@ -154,7 +163,10 @@ public interface Ragbus {
     return withTimeout(timeout).call(new FunctionCall(name, args, null));
   }
 
-  /** Drops the requests with this id wherever they wait or run; their callers get CANCELLED. */
+  /**
+   * Drops the requests with this id wherever they wait or run; their callers get CANCELLED. A load
+   * that nobody else waits for ends.
+   */
   void cancel(String requestId);
 
   /** Whether the service can serve. */

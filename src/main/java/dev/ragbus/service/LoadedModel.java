@@ -38,6 +38,11 @@ final class LoadedModel {
     return engineModel;
   }
 
+  /** A request asks for the model. */
+  void touch(long nowNanos) {
+    lastUsedNanos = nowNanos;
+  }
+
   /** A job begins to use the model. */
   void acquire(long nowNanos) {
     users++;
@@ -62,7 +67,7 @@ final class LoadedModel {
     return users > 0;
   }
 
-  /** When a job last began or ended using it, or it was loaded. */
+  /** When a request last asked for it, a job began or ended using it, or it was loaded. */
   long idleSinceNanos() {
     return lastUsedNanos;
   }

@@ -126,7 +126,7 @@ final class ModelRegistry {
       return Future.succeededFuture();
     }
     String name = names.get(index);
-    return use(ModelSpec.of(canonical(name), type), type, Origin.CONFIGURATION)
+    return use(ModelSpec.of(canonical(name), type), type, Origin.CONFIGURATION, null)
         .onSuccess(
             model ->
                 LOG.log(
@@ -145,42 +145,54 @@ final class ModelRegistry {
             });
   }
 
-  /** The model that embeds for a request: the named one, or the default for null. */
-  Future<LoadedModel> forEmbedding(String name) {
+  /**
+   * The model that embeds for a request: the named one, or the default for null.
+   *
+   * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
+   */
+  Future<LoadedModel> forEmbedding(String name, String requestId) {
     if (name == null) {
-      return ofDefault(defaultEmbedding, "models.embedding");
+      return ofDefault(defaultEmbedding, "models.embedding", requestId);
     }
     String canonical = canonical(name);
     if (ready(canonical, ModelType.EMBEDDING) == null && ready(canonical, null) != null) {
       return Future.failedFuture(wrongType(name, ModelType.CROSS_ENCODER, "embed"));
     }
-    return request(ModelSpec.of(canonical, null), ModelType.EMBEDDING, Origin.USE);
+    ModelSpec spec = ModelSpec.of(canonical, ModelType.EMBEDDING);
+    return request(spec, ModelType.EMBEDDING, Origin.USE, requestId);
   }
 
-  /** The model that ranks for a request: the named one, or the default for null. */
-  Future<LoadedModel> forRanking(String name) {
+  /**
+   * The model that ranks for a request: the named one, or the default for null.
+   *
+   * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
+   */
+  Future<LoadedModel> forRanking(String name, String requestId) {
     if (name == null) {
-      return defaultReranker.compose(spec -> ofDefault(spec, "models.reranker"));
+      return defaultReranker.compose(spec -> ofDefault(spec, "models.reranker", requestId));
     }
-    return request(ModelSpec.of(canonical(name), null), null, Origin.USE);
+    return request(ModelSpec.of(canonical(name), null), null, Origin.USE, requestId);
   }
 
-  private Future<LoadedModel> ofDefault(ModelSpec spec, String key) {
+  private Future<LoadedModel> ofDefault(ModelSpec spec, String key, String requestId) {
     if (spec == null) {
       return Future.failedFuture(
           RagbusException.of(
               Kind.MODEL_NOT_FOUND, "no model was named and none of " + key + " could be had"));
     }
-    return request(spec, spec.modelType(), Origin.CONFIGURATION);
+    return request(spec, spec.modelType(), Origin.CONFIGURATION, requestId);
   }
 
-  private Future<LoadedModel> request(ModelSpec spec, ModelType type, Origin origin) {
-    if (ready(spec.modelName(), type) == null) {
+  private Future<LoadedModel> request(
+      ModelSpec spec, ModelType type, Origin origin, String requestId) {
+    LoadedModel ready = ready(spec.modelName(), type);
+    if (ready == null) {
       misses++;
     } else {
       hits++;
+      ready.touch(nanoClock.getAsLong());
     }
-    return use(spec, type, origin);
+    return use(spec, type, origin, requestId);
   }
 
   /**
@@ -189,7 +201,7 @@ final class ModelRegistry {
    *
    * @param type what it must be; null for anything
    */
-  private Future<LoadedModel> use(ModelSpec spec, ModelType type, Origin origin) {
+  private Future<LoadedModel> use(ModelSpec spec, ModelType type, Origin origin, String requestId) {
     LoadedModel ready = ready(spec.modelName(), type);
     if (ready != null) {
       return Future.succeededFuture(ready);
@@ -200,10 +212,10 @@ final class ModelRegistry {
           .map(this::recipe)
           .filter(Objects::nonNull)
           .findFirst()
-          .map(recipe -> begin(recipe.spec, true, recipe.origin, null))
-          .orElseGet(() -> begin(spec, type != null, origin, null));
+          .map(recipe -> begin(recipe.spec, true, recipe.origin, requestId))
+          .orElseGet(() -> begin(spec, type != null, origin, requestId));
     }
-    return ofType(type, underWay.join(null));
+    return ofType(type, underWay.join(requestId));
   }
 
   /** What was joined may turn out to be of another type. */

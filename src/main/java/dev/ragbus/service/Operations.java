@@ -61,7 +61,7 @@ final class Operations {
     long prompts = (long) prompt * request.texts().size();
     checkSizes(request.texts(), "limits.max_texts", options.limits().maxTexts(), prompts);
     return models
-        .forEmbedding(request.model())
+        .forEmbedding(request.model(), call.requestId())
         .compose(
             model ->
                 request.tokens() == null
@@ -197,7 +197,7 @@ final class Operations {
     }
     checkSizes(request);
     return models
-        .forRanking(request.model())
+        .forRanking(request.model(), call.requestId())
         .compose(
             model -> {
               Reranking reranking = new Reranking(request, model);
@@ -220,7 +220,7 @@ final class Operations {
     checkSizes(request);
     BusStream.checkAddress(call.streamAddress());
     return models
-        .forRanking(request.model())
+        .forRanking(request.model(), call.requestId())
         .compose(model -> stream(new Reranking(request, model), request.runningTop(), call));
   }
 
@@ -290,7 +290,7 @@ final class Operations {
   Future<Tokens> tokenize(TokenizeRequest request, Call call) {
     checkSizes(request.texts(), "limits.max_texts", options.limits().maxTexts(), 0);
     return models
-        .forEmbedding(request.model())
+        .forEmbedding(request.model(), call.requestId())
         .compose(model -> tokenize(request, model, List.of()));
   }
 
@@ -318,7 +318,7 @@ final class Operations {
   Future<DecodedTexts> decode(DecodeRequest request, Call call) {
     checkIds("ids", request.ids());
     return models
-        .forEmbedding(request.model())
+        .forEmbedding(request.model(), call.requestId())
         .compose(model -> decode(request.ids(), request.skipSpecialTokens(), model));
   }
 

@@ -153,7 +153,7 @@ public final class RagbusVerticle extends VerticleBase {
     if (models.defaultEmbedding() == null) {
       return Future.succeededFuture();
     }
-    return models.forEmbedding(null).compose(this::warmUp);
+    return models.forEmbedding(null, null).compose(this::warmUp);
   }
 
   private Future<Void> warmUp(LoadedModel model) {

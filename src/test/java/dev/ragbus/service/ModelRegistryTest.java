@@ -98,7 +98,7 @@ class ModelRegistryTest {
     List<Future<ModelLoad>> callers =
         IntStream.range(0, 10).mapToObj(i -> load(spec("e1"))).toList();
     List<Future<LoadedModel>> users =
-        IntStream.range(0, 10).mapToObj(i -> models.forEmbedding("e1")).toList();
+        IntStream.range(0, 10).mapToObj(i -> models.forEmbedding("e1", null)).toList();
     assertThat(engine.loads).hasSize(1);
     engine.finish(engine.loads.get(0));
     assertThat(callers)
@@ -122,7 +122,7 @@ class ModelRegistryTest {
     engine.held.add(Held.LOAD);
     engine.held.add(Held.CONTROL);
     List<Future<LoadedModel>> users =
-        IntStream.range(0, 10).mapToObj(i -> models.forEmbedding("e1")).toList();
+        IntStream.range(0, 10).mapToObj(i -> models.forEmbedding("e1", null)).toList();
     for (int i = 0; i < engine.controls.size(); i++) {
       engine.answer(engine.controls.get(i));
     }
@@ -199,8 +199,8 @@ class ModelRegistryTest {
     engine.held.add(Held.LOAD);
     engine.loads.clear();
     Future<ModelLoad> load = load(spec("e1").withPrecision("f32"));
-    Future<LoadedModel> byDefault = models.forEmbedding(null);
-    Future<LoadedModel> byName = models.forEmbedding("e1");
+    Future<LoadedModel> byDefault = models.forEmbedding(null, null);
+    Future<LoadedModel> byName = models.forEmbedding("e1", null);
     assertThat(engine.loads).hasSize(1);
     engine.finish(engine.loads.get(0));
     assertThat(now(load).status()).isEqualTo(ModelLoad.Status.LOADED);
@@ -221,16 +221,16 @@ class ModelRegistryTest {
 
   @Test
   void aForcedReloadServesTheOldModelUntilTheNewOneIsReady() {
-    LoadedModel old = now(models.forEmbedding("e1"));
+    LoadedModel old = now(models.forEmbedding("e1", null));
     engine.held.add(Held.LOAD);
     Future<ModelLoad> reload = load(spec("e1").withForceReload(true).withPrecision("f32"));
-    assertThat(now(models.forEmbedding("e1"))).isSameAs(old);
-    assertThat(now(models.forRanking("e1"))).isSameAs(old);
+    assertThat(now(models.forEmbedding("e1", null))).isSameAs(old);
+    assertThat(now(models.forRanking("e1", null))).isSameAs(old);
     assertThat(now(load(spec("e1"))).status()).isEqualTo(ModelLoad.Status.ALREADY_LOADED);
     assertThat(engine.unloaded()).isEmpty();
     engine.finish(engine.loads.get(1));
     assertThat(now(reload).status()).isEqualTo(ModelLoad.Status.LOADED);
-    LoadedModel reloaded = now(models.forEmbedding("e1"));
+    LoadedModel reloaded = now(models.forEmbedding("e1", null));
     assertThat(reloaded).isNotSameAs(old);
     assertThat(reloaded.spec().precision()).isEqualTo("f32");
     assertThat(engine.unloaded()).containsExactly(old.engineModel().handle());
@@ -240,18 +240,18 @@ class ModelRegistryTest {
 
   @Test
   void aFailedReloadKeepsTheOldModel() {
-    LoadedModel old = now(models.forEmbedding("e1"));
+    LoadedModel old = now(models.forEmbedding("e1", null));
     engine.held.add(Held.LOAD);
     Future<ModelLoad> reload = load(spec("e1").withForceReload(true));
     engine.loads.get(1).promise().fail(RagbusException.of(Kind.PYTHON, "broken file"));
     assertThat(failure(reload).kind()).isEqualTo(Kind.PYTHON);
-    assertThat(now(models.forEmbedding("e1"))).isSameAs(old);
+    assertThat(now(models.forEmbedding("e1", null))).isSameAs(old);
     assertThat(engine.unloaded()).isEmpty();
   }
 
   @Test
   void aReplacedModelIsUnloadedAfterItsLastUse() {
-    LoadedModel old = now(models.forEmbedding("e1"));
+    LoadedModel old = now(models.forEmbedding("e1", null));
     models.acquire(old);
     now(load(spec("e1").withForceReload(true)));
     assertThat(engine.unloaded()).isEmpty();
@@ -261,7 +261,7 @@ class ModelRegistryTest {
 
   @Test
   void aClearedModelIsUnloadedAfterItsLastUseAndOnce() {
-    LoadedModel used = now(models.forEmbedding("e1"));
+    LoadedModel used = now(models.forEmbedding("e1", null));
     models.acquire(used);
     models.acquire(used);
     assertThat(models.clear(null))
@@ -270,13 +270,13 @@ class ModelRegistryTest {
     assertThat(engine.unloaded()).isEmpty();
     models.release(used);
     assertThat(engine.unloaded()).containsExactly(used.engineModel().handle());
-    LoadedModel again = now(models.forEmbedding("e1"));
+    LoadedModel again = now(models.forEmbedding("e1", null));
     assertThat(again).isNotSameAs(used);
   }
 
   @Test
   void anUnusedModelIsUnloadedWhenCleared() {
-    LoadedModel model = now(models.forEmbedding("e1"));
+    LoadedModel model = now(models.forEmbedding("e1", null));
     models.acquire(model);
     models.release(model);
     assertThat(engine.unloaded()).isEmpty();
@@ -302,8 +302,8 @@ class ModelRegistryTest {
     now(models.start());
     assertThat(models.defaultEmbedding()).isEqualTo("e2");
     assertThat(models.defaultReranker()).isEqualTo("e1");
-    assertThat(now(models.forEmbedding(null)).name()).isEqualTo("e2");
-    assertThat(now(models.forRanking(null)).type()).isEqualTo(ModelType.EMBEDDING);
+    assertThat(now(models.forEmbedding(null, null)).name()).isEqualTo("e2");
+    assertThat(now(models.forRanking(null, null)).type()).isEqualTo(ModelType.EMBEDDING);
   }
 
   @Test
@@ -323,27 +323,27 @@ class ModelRegistryTest {
     now(models.start());
     assertThat(models.defaultEmbedding()).isNull();
     assertThat(models.defaultReranker()).isNull();
-    assertThat(failure(models.forEmbedding(null)).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
-    assertThat(failure(models.forEmbedding(null)).getMessage()).contains("models.embedding");
-    assertThat(failure(models.forRanking(null)).getMessage()).contains("models.reranker");
-    assertThat(now(models.forEmbedding("e1")).name()).isEqualTo("e1");
+    assertThat(failure(models.forEmbedding(null, null)).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(failure(models.forEmbedding(null, null)).getMessage()).contains("models.embedding");
+    assertThat(failure(models.forRanking(null, null)).getMessage()).contains("models.reranker");
+    assertThat(now(models.forEmbedding("e1", null)).name()).isEqualTo("e1");
   }
 
   @Test
   void aNamedModelIsUsedOrRefusedNeverReplaced() {
     now(models.start());
-    assertThat(failure(models.forEmbedding("gone")).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
-    assertThat(failure(models.forRanking("gone")).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
-    assertThat(now(models.forEmbedding("e2")).name()).isEqualTo("e2");
+    assertThat(failure(models.forEmbedding("gone", null)).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(failure(models.forRanking("gone", null)).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(now(models.forEmbedding("e2", null)).name()).isEqualTo("e2");
   }
 
   @Test
   void aModelOfTheWrongTypeIsRefused() {
-    RagbusException unloaded = failure(models.forEmbedding("r1"));
+    RagbusException unloaded = failure(models.forEmbedding("r1", null));
     assertThat(unloaded.kind()).isEqualTo(Kind.TYPE_CONVERSION);
     assertThat(unloaded.getMessage()).contains("r1", "cross-encoder");
-    now(models.forRanking("r1"));
-    assertThat(failure(models.forEmbedding("r1")).kind()).isEqualTo(Kind.TYPE_CONVERSION);
+    now(models.forRanking("r1", null));
+    assertThat(failure(models.forEmbedding("r1", null)).kind()).isEqualTo(Kind.TYPE_CONVERSION);
   }
 
   @Test
@@ -359,13 +359,13 @@ class ModelRegistryTest {
   @Test
   void aDefaultModelThatWasClearedIsLoadedAgain() {
     now(models.start());
-    LoadedModel first = now(models.forEmbedding(null));
+    LoadedModel first = now(models.forEmbedding(null, null));
     models.clear(null);
     assertThat(models.list().totalCount()).isZero();
-    LoadedModel second = now(models.forEmbedding(null));
+    LoadedModel second = now(models.forEmbedding(null, null));
     assertThat(second.name()).isEqualTo("e1");
     assertThat(second).isNotSameAs(first);
-    assertThat(now(models.forRanking(null)).name()).isEqualTo("r1");
+    assertThat(now(models.forRanking(null, null)).name()).isEqualTo("r1");
   }
 
   @Test
@@ -375,16 +375,16 @@ class ModelRegistryTest {
     models = registry(List.of("e1"), List.of(), new JsonObject().put("preload", preload));
     now(models.start());
     assertThat(engine.loads).hasSize(1);
-    assertThat(now(models.forEmbedding(null)).spec().precision()).isEqualTo("f32");
+    assertThat(now(models.forEmbedding(null, null)).spec().precision()).isEqualTo("f32");
     models.clear(null);
-    assertThat(now(models.forEmbedding(null)).spec().precision()).isEqualTo("f32");
+    assertThat(now(models.forEmbedding(null, null)).spec().precision()).isEqualTo("f32");
   }
 
   @Test
   void aPackagedModelHasOneNameWhateverItIsCalled() {
-    LoadedModel model = now(models.forEmbedding("org/tiny"));
+    LoadedModel model = now(models.forEmbedding("org/tiny", null));
     assertThat(model.name()).isEqualTo("tiny");
-    assertThat(now(models.forEmbedding("tiny"))).isSameAs(model);
+    assertThat(now(models.forEmbedding("tiny", null))).isSameAs(model);
     assertThat(now(load(spec("org/tiny"))).cacheKey()).isEqualTo("embedding:tiny");
     assertThat(models.get("org/tiny").cacheKey()).isEqualTo("embedding:tiny");
     assertThat(engine.loads).hasSize(1);
@@ -399,9 +399,9 @@ class ModelRegistryTest {
     engine.hub.put("h2", "embedding");
     models =
         registry(List.of(), List.of(), new JsonObject().put("allow", new JsonArray().add("h2")));
-    assertThat(failure(models.forEmbedding("h1")).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+    assertThat(failure(models.forEmbedding("h1", null)).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
     assertThat(engine.controls(Control.FETCH)).isEmpty();
-    now(models.forEmbedding("h2"));
+    now(models.forEmbedding("h2", null));
     now(load(spec("h1")));
     assertThat(engine.controls(Control.FETCH))
         .extracting(body -> body.getString("name"))
@@ -476,8 +476,8 @@ class ModelRegistryTest {
 
   @Test
   void describesTheLoadedModels() {
-    now(models.forEmbedding("e1"));
-    LoadedModel reranker = now(models.forRanking("r1"));
+    now(models.forEmbedding("e1", null));
+    LoadedModel reranker = now(models.forRanking("r1", null));
     time.advanceMillis(500);
     models.acquire(reranker);
     time.advanceMillis(1_000);
@@ -526,7 +526,7 @@ class ModelRegistryTest {
 
   @Test
   void aFailureToUnloadTroublesNobody() {
-    now(models.forEmbedding("e1"));
+    now(models.forEmbedding("e1", null));
     engine.held.add(Held.CONTROL);
     models.clear(null);
     engine
@@ -560,7 +560,7 @@ class ModelRegistryTest {
 
   private LoadedModel used(String name) {
     time.advanceMillis(1);
-    LoadedModel model = now(models.forRanking(name));
+    LoadedModel model = now(models.forRanking(name, null));
     models.acquire(model);
     models.release(model);
     return model;
@@ -581,7 +581,7 @@ class ModelRegistryTest {
   @Test
   void aModelInUseIsNotEvictedNorOneUsedMoreRecentlyInItsPlace() throws IOException {
     models = caching(2, "1s");
-    LoadedModel busy = now(models.forEmbedding("e1"));
+    LoadedModel busy = now(models.forEmbedding("e1", null));
     models.acquire(busy);
     used("e2");
     used("r1");
@@ -598,7 +598,7 @@ class ModelRegistryTest {
   void anIdleModelGoesAfterItsTime() throws IOException {
     models = caching(5, "1h");
     LoadedModel idle = used("e1");
-    LoadedModel busy = now(models.forEmbedding("e2"));
+    LoadedModel busy = now(models.forEmbedding("e2", null));
     models.acquire(busy);
     time.advanceMillis(3_599_999);
     models.tick();
@@ -635,7 +635,7 @@ class ModelRegistryTest {
     models.tick();
     assertThat(keys()).isEmpty();
     assertThat(models.defaultEmbedding()).isEqualTo("e1");
-    assertThat(now(models.forEmbedding(null)).name()).isEqualTo("e1");
+    assertThat(now(models.forEmbedding(null, null)).name()).isEqualTo("e1");
     assertThat(keys()).containsExactly("embedding:e1");
   }
 
@@ -645,9 +645,9 @@ class ModelRegistryTest {
     now(load(spec("e1").withPrecision("f32")));
     time.advanceMillis(1_000);
     models.tick();
-    assertThat(now(models.forEmbedding("e1")).spec().precision()).isEqualTo("f32");
+    assertThat(now(models.forEmbedding("e1", null)).spec().precision()).isEqualTo("f32");
     models.clear("e1");
-    assertThat(now(models.forEmbedding("e1")).spec().precision()).isEqualTo("auto");
+    assertThat(now(models.forEmbedding("e1", null)).spec().precision()).isEqualTo("auto");
   }
 
   @Test
@@ -662,22 +662,22 @@ class ModelRegistryTest {
     models = registry(List.of("e1"), List.of(), new JsonObject().put("preload", preload));
     now(models.start());
     models.clear(null);
-    assertThat(now(models.forEmbedding("e2")).spec().path()).isEqualTo("/anywhere");
+    assertThat(now(models.forEmbedding("e2", null)).spec().path()).isEqualTo("/anywhere");
   }
 
   @Test
   void hitsMissesAndLoadsAreCounted() {
-    now(models.forEmbedding("e1"));
-    now(models.forEmbedding("e1"));
-    now(models.forRanking("e1"));
+    now(models.forEmbedding("e1", null));
+    now(models.forEmbedding("e1", null));
+    now(models.forRanking("e1", null));
     now(load(spec("e2")));
-    failure(models.forEmbedding("gone"));
+    failure(models.forEmbedding("gone", null));
     assertThat(models.stats()).isEqualTo(new Stats.ModelCache(2, 2, 2, 1, 0, 0, 10));
   }
 
   @Test
   void anAliasAndAKeyMadeOfOneNameTheModel() {
-    now(models.forEmbedding("tiny"));
+    now(models.forEmbedding("tiny", null));
     assertThat(models.get("embedding:org/tiny").modelName()).isEqualTo("tiny");
     assertThat(models.clear("cross-encoder:org/tiny").clearedModels()).isEmpty();
     assertThat(models.clear("embedding:org/tiny").clearedModels())
@@ -757,7 +757,8 @@ class ModelRegistryTest {
   @Test
   void clearingAModelThatIsBeingLoadedCancelsTheLoad() {
     engine.held.add(Held.LOAD);
-    List<Future<?>> callers = List.of(load(spec("e1")), load(spec("e1")), models.forRanking("e1"));
+    List<Future<?>> callers =
+        List.of(load(spec("e1")), load(spec("e1")), models.forRanking("e1", null));
     String loadId = engine.loads.get(0).body().getString("load_id");
     assertThat(models.clear("e1").clearedModels()).containsExactly("embedding:e1");
     assertThat(callers).allMatch(caller -> failure(caller).kind() == Kind.CANCELLED);
@@ -768,9 +769,9 @@ class ModelRegistryTest {
     assertThat(engine.loads).hasSize(2);
     engine.finish(engine.loads.get(1));
     assertThat(now(again).status()).isEqualTo(ModelLoad.Status.LOADED);
-    LoadedModel second = now(models.forEmbedding("e1"));
+    LoadedModel second = now(models.forEmbedding("e1", null));
     engine.finish(engine.loads.get(0));
-    assertThat(now(models.forEmbedding("e1"))).isSameAs(second);
+    assertThat(now(models.forEmbedding("e1", null))).isSameAs(second);
     assertThat(engine.unloaded()).containsExactly(second.engineModel().handle() + 1);
     assertThat(models.stats().cancelledLoads()).isOne();
     assertThat(models.stats().failedLoads()).isZero();
@@ -814,10 +815,23 @@ class ModelRegistryTest {
   }
 
   @Test
+  void aRequestThatWaitsForItsModelIsCancelledAndTheLoadWithTheLastOfThem() {
+    engine.held.add(Held.LOAD);
+    Future<LoadedModel> embedding = models.forEmbedding("e1", "embed");
+    Future<LoadedModel> ranking = models.forRanking("e1", "rank");
+    models.cancel("embed");
+    assertThat(failure(embedding).kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(engine.controls(Control.CANCEL_LOAD)).isEmpty();
+    models.cancel("rank");
+    assertThat(failure(ranking).kind()).isEqualTo(Kind.CANCELLED);
+    assertThat(engine.controls(Control.CANCEL_LOAD)).hasSize(1);
+  }
+
+  @Test
   void aLoadThatOthersWaitForGoesOn() {
     engine.held.add(Held.LOAD);
     Future<ModelLoad> caller = models.load(spec("e1"), Origin.LOAD_REQUEST, "id");
-    Future<LoadedModel> user = models.forEmbedding("e1");
+    Future<LoadedModel> user = models.forEmbedding("e1", null);
     models.cancel("id");
     assertThat(failure(caller).kind()).isEqualTo(Kind.CANCELLED);
     engine.finish(engine.loads.get(0));
@@ -828,8 +842,8 @@ class ModelRegistryTest {
   void anUntypedUseAndATypedOneMeetInOneLoad() {
     engine.held.add(Held.CONTROL);
     engine.held.add(Held.LOAD);
-    Future<LoadedModel> ranking = models.forRanking("r1");
-    Future<LoadedModel> embedding = models.forEmbedding("r1");
+    Future<LoadedModel> ranking = models.forRanking("r1", null);
+    Future<LoadedModel> embedding = models.forEmbedding("r1", null);
     Future<ModelLoad> load = load(ModelSpec.of("r1", ModelType.CROSS_ENCODER));
     assertThat(engine.controls).hasSize(1);
     engine.answer(engine.controls.get(0));
@@ -844,6 +858,6 @@ class ModelRegistryTest {
     now(load(spec("e1")));
     ModelLoad again = now(load(spec("e1").withPrecision("f32")));
     assertThat(again.status()).isEqualTo(ModelLoad.Status.ALREADY_LOADED);
-    assertThat(now(models.forEmbedding("e1")).spec().precision()).isEqualTo("auto");
+    assertThat(now(models.forEmbedding("e1", null)).spec().precision()).isEqualTo("auto");
   }
 }

@@ -517,7 +517,7 @@ class OperationsTest {
     assertThat(sent.getJsonArray("ids").encode()).isEqualTo("[[1,2]]");
     assertThat(sent.getBoolean("skip_special_tokens")).isTrue();
     assertThat(sent.getInteger("handle"))
-        .isEqualTo(models.forEmbedding("e").result().engineModel().handle());
+        .isEqualTo(models.forEmbedding("e", null).result().engineModel().handle());
   }
 
   @Test
