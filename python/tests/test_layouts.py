@@ -159,6 +159,20 @@ def test_an_engine_is_imported_where_it_runs() -> None:
     assert not loaded & {"onnxruntime", "torch", "safetensors", "huggingface_hub"}
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "bf16"}, r"INVALID: precision 'bf16': the engine onnx has auto, f32, int8"),
+        ({"precision": "int8"}, r"INVALID: precision 'int8': .* has no quantised ONNX file for the engine onnx"),
+        ({"device": "cuda"}, r"INVALID: device 'cuda' cannot be used: the installed ONNX Runtime has no CUDA"),
+        ({"device": "gpu"}, r"INVALID: device 'gpu' cannot be used by this engine: it takes engine \"openvino\""),
+    ],
+)
+def test_options_that_onnx_runtime_has_not(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(Failure, match=message):
+        ask("load", name="m", path=str(FAMILIES / "bert"), engine="onnx", **options)
+
+
 def test_the_answer_says_why(engine: str, copy: Callable[..., Path]) -> None:
     path = str(copy("bert"))
     asked = ask("load", name="m", path=path, engine=engine)
