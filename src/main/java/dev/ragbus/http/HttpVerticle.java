@@ -34,6 +34,7 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -234,8 +235,10 @@ public final class HttpVerticle extends VerticleBase {
     pages
         .files()
         .forEach((path, file) -> router.get(path).handler(ctx -> pages.sendFile(ctx, file)));
-    methods.forEach(
-        (path, allowed) -> router.route(path).handler(ctx -> refuseMethod(ctx, allowed)));
+    // The paths that stand for many come last: another's word on its methods goes before theirs.
+    methods.keySet().stream()
+        .sorted(Comparator.comparing(path -> path.endsWith("*")))
+        .forEach(path -> router.route(path).handler(ctx -> refuseMethod(ctx, methods.get(path))));
     router.route().handler(ctx -> ctx.fail(404));
     return router;
   }
