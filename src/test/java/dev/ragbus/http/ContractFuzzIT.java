@@ -50,7 +50,7 @@ class ContractFuzzIT {
 
   @Test
   void a_few_hundred_requests_do_no_harm() throws Exception {
-    assertThat(cases("examples,fuzzing,stateful", 5)).isGreaterThan(200);
+    assertThat(cases("examples,fuzzing,stateful", 12)).isGreaterThan(200);
   }
 
   @Test
