@@ -47,6 +47,11 @@ public final class FakeService extends VerticleBase {
     this.<ModelQuery>serve(addresses.clearModels(), r -> "", FakeService::clear);
     this.<NoArguments>serve(
         addresses.cleanup(), r -> "", r -> new Cleanup("cleaned", List.of("a"), 1, 2, 3));
+    this.<FunctionCall>serve(
+        addresses.callFunction(), FunctionCall::name, r -> new FunctionResult(r.args()));
+    this.<NoArguments>serve(
+        addresses.listFunctions(), r -> "", r -> new FunctionList(List.of(), 0));
+    this.<FunctionName>serve(addresses.unregisterFunction(), FunctionName::name, r -> r);
     this.<NoArguments>serve(addresses.stats(), r -> "", r -> stats());
     this.<RerankRequest>serve(addresses.rerank(), RerankRequest::query, FakeService::rerank);
     this.<NoArguments>serve(addresses.listModels(), r -> "", r -> models());

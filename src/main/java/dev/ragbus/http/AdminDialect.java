@@ -1,11 +1,17 @@
 package dev.ragbus.http;
 
+import dev.ragbus.FunctionCall;
+import dev.ragbus.FunctionName;
+import dev.ragbus.FunctionSpec;
 import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.NoArguments;
 import dev.ragbus.Ragbus;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
 import io.vertx.core.Future;
 import java.util.List;
+import java.util.Set;
 import java.util.function.BiFunction;
 
 /**
@@ -19,6 +25,11 @@ final class AdminDialect implements Dialect {
   AdminDialect(Dialect errors) {
     this.errors = errors;
   }
+
+  private static final String PREFIX = "/v1/ragbus/";
+
+  /** Functions that do what has a route for admins alone. */
+  private static final Set<String> FOR_ADMINS = Set.of("load_model", "clear_cache");
 
   /** A body without fields: an operation that changes something is asked for by a JSON body. */
   private record Empty() {}
@@ -35,13 +46,23 @@ final class AdminDialect implements Dialect {
             ModelQuery.class,
             (ragbus, query) -> ragbus.clearModels(query.model())),
         post("memory/cleanup", "clear_cache", Empty.class, (ragbus, none) -> ragbus.cleanup()),
+        get("functions", (ragbus, name) -> ragbus.functions()),
+        get("functions/*", Ragbus::function),
+        Operation.post(
+            PREFIX + "functions/call", null, FunctionCall.class, "texts", AdminDialect::run),
+        post("functions/register", null, FunctionSpec.class, Ragbus::register),
+        post(
+            "functions/unregister",
+            null,
+            FunctionName.class,
+            (ragbus, function) -> ragbus.unregister(function.name())),
         get("stats", (ragbus, name) -> ragbus.stats()));
   }
 
   private static Operation<NoArguments> get(
       String path, BiFunction<Ragbus, String, Future<? extends Record>> ask) {
     return Operation.get(
-        "/v1/ragbus/" + path, call -> ask.apply(call.ragbus(), call.rest()).map(AdminDialect::ok));
+        PREFIX + path, call -> ask.apply(call.ragbus(), call.rest()).map(AdminDialect::ok));
   }
 
   private static <B extends Record> Operation<B> post(
@@ -50,12 +71,20 @@ final class AdminDialect implements Dialect {
       Class<B> bodyType,
       BiFunction<Ragbus, B, Future<? extends Record>> ask) {
     return Operation.post(
-            "/v1/ragbus/" + path,
+            PREFIX + path,
             function,
             bodyType,
             "texts",
             call -> ask.apply(call.ragbus(), call.body()).map(AdminDialect::ok))
         .allowedTo(Access.ADMIN);
+  }
+
+  private static Future<Reply> run(Operation.Call<FunctionCall> call) {
+    String name = call.body().name();
+    if (FOR_ADMINS.contains(name) && !call.caller().covers(Access.ADMIN)) {
+      throw RagbusException.of(Kind.FORBIDDEN, name + " takes the role 'admin'");
+    }
+    return call.ragbus().call(call.body()).map(made -> ok(made.withoutTensors()));
   }
 
   private static Reply ok(Record reply) {

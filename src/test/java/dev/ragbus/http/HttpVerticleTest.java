@@ -345,6 +345,17 @@ class HttpVerticleTest {
         .containsExactly("all");
     assertThat(served.post("/v1/ragbus/memory/cleanup", "{}").json().getInteger("collected"))
         .isEqualTo(1);
+    assertThat(
+            served
+                .post(
+                    "/v1/ragbus/functions/call", "{\"name\": \"f\", \"args\": {\"a\": [1, null]}}")
+                .body()
+                .toString())
+        .isEqualTo("{\"result\":{\"a\":[1,null]}}");
+    assertThat(served.get("/v1/ragbus/functions").json().getInteger("total_count")).isZero();
+    assertThat(
+            served.post("/v1/ragbus/functions/unregister", "{\"name\": \"f\"}").body().toString())
+        .isEqualTo("{\"name\":\"f\"}");
     assertThat(served.get("/v1/ragbus/stats").json().getInteger("resident_bytes")).isEqualTo(1);
   }
 

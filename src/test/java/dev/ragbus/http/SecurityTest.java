@@ -114,6 +114,10 @@ class SecurityTest {
     "/v1/ragbus/models/load, '{\"model_name\": \"a\"}', 403",
     "/v1/ragbus/models/unload, '{}', 403",
     "/v1/ragbus/memory/cleanup, '{}', 403",
+    "/v1/ragbus/functions/call, '{\"name\": \"f\"}', 200",
+    "/v1/ragbus/functions/call, '{\"name\": \"load_model\"}', 403",
+    "/v1/ragbus/functions/call, '{\"name\": \"clear_cache\"}', 403",
+    "/v1/ragbus/functions/unregister, '{\"name\": \"f\"}', 403",
   })
   void what_changes_something_for_others_takes_an_admin(
       String path, String body, int forUse, Vertx vertx) {
