@@ -19,7 +19,7 @@ record Extra(
     Optional<String> replaces) {
   private static final List<Extra> KNOWN =
       List.of(
-          new Extra("cuda", "onnxruntime", 2_000, 1_400, Optional.of("onnxruntime")),
+          new Extra("cuda", "onnxruntime", 2_420, 1_600, Optional.of("onnxruntime")),
           new Extra("quantize", "nncf", 240, 70, Optional.empty()),
           new Extra("torch", "sentence_transformers", 5_750, 3_100, Optional.empty()));
 
