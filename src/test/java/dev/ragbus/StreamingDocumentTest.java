@@ -16,7 +16,7 @@ class StreamingDocumentTest {
   void itsFramesAreFrames() throws IOException {
     Set<String> types = new TreeSet<>();
     for (String line : Files.readAllLines(Path.of("docs/streaming.md"))) {
-      if (line.startsWith("{\"type\"")) {
+      if (line.startsWith("{\"type\":\"")) {
         JsonObject json = new JsonObject(line);
         types.add(json.getString("type"));
         Record frame =

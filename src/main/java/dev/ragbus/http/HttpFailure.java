@@ -48,6 +48,7 @@ record HttpFailure(int status, String code, String message, String field, long r
       case 414 -> of(414, "too_large", "the request line is too long");
       case 415 ->
           of(415, "unsupported_media_type", "send the body with Content-Type: application/json");
+      case 426 -> of(426, "upgrade_required", "this path is for WebSockets");
       case 431 -> of(431, "too_large", "the headers are too long");
       default -> of(500, "runtime", "internal error; the log has more under this request's id");
     };

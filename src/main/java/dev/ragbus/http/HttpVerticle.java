@@ -8,6 +8,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.RequestIds;
+import dev.ragbus.RerankStream;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.vertx.core.Future;
@@ -83,8 +84,11 @@ public final class HttpVerticle extends VerticleBase {
   private static final String DIALECT = HttpVerticle.class.getName() + ".dialect";
   private static final String CALLER = HttpVerticle.class.getName() + ".caller";
   private static final String BODY_TIMER = HttpVerticle.class.getName() + ".body-timer";
+  private static final String SOCKET_PATH = "/v1/rerank/stream";
+  private static final int SOCKET_CLOSING_SECONDS = 1;
   private static final int REQUEST_TIMEOUT = 408;
   private static final Duration LINGER = Duration.ofMillis(500);
+  private static final int UPGRADE_REQUIRED = 426;
 
   private final Dialect openAi = new OpenAiDialect();
   private RagbusOptions options;
@@ -161,7 +165,12 @@ public final class HttpVerticle extends VerticleBase {
             .setHost(http.host())
             .setPort(http.port())
             .setHttp2ClearTextEnabled(false)
-            .setCompressionSupported(http.compression());
+            .setCompressionSupported(http.compression())
+            .setMaxWebSocketFrameSize(options.limits().maxBodyBytes())
+            .setMaxWebSocketMessageSize(options.limits().maxBodyBytes())
+            .setWebSocketClosingTimeout(SOCKET_CLOSING_SECONDS)
+            .setPerFrameWebSocketCompressionSupported(false)
+            .setPerMessageWebSocketCompressionSupported(false);
     if (http.tls()) {
       server
           .setSsl(true)
@@ -217,7 +226,7 @@ public final class HttpVerticle extends VerticleBase {
             .add(operation.method());
       }
     }
-    List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json"));
+    List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json", SOCKET_PATH));
     others.addAll(pages.files().keySet());
     others.forEach(path -> methods.put(path, List.of(HttpMethod.GET)));
     router.route().handler(this::admit);
@@ -235,6 +244,7 @@ public final class HttpVerticle extends VerticleBase {
     pages
         .files()
         .forEach((path, file) -> router.get(path).handler(ctx -> pages.sendFile(ctx, file)));
+    router.get(SOCKET_PATH).handler(this::openSocket);
     // The paths that stand for many come last: another's word on its methods goes before theirs.
     methods.keySet().stream()
         .sorted(Comparator.comparing(path -> path.endsWith("*")))
@@ -400,29 +410,39 @@ public final class HttpVerticle extends VerticleBase {
             caller.cancel(travelId);
           }
         });
-    body(ctx, operation.bodyType())
-        .map(
-            body ->
-                new Operation.Call<>(caller, id, ctx.pathParam("*"), caller(ctx).access(), body))
-        .compose(call -> ask(ctx, operation, call))
-        .compose(reply -> bytes(reply).onSuccess(bytes -> send(ctx, reply.status(), bytes)))
-        .onFailure(ctx::fail);
+    FrameFormat frames = operation.stream() == null ? null : FrameFormat.askedFor(ctx.request());
+    Future<Operation.Call<B>> call =
+        body(ctx, operation.bodyType())
+            .map(
+                body ->
+                    new Operation.Call<>(
+                        caller, id, ctx.pathParam("*"), caller(ctx).access(), body));
+    Future<?> answered =
+        frames == null
+            ? call.compose(asked -> ask(ctx, operation, operation.answer(), asked))
+                .compose(reply -> bytes(reply).onSuccess(body -> send(ctx, reply.status(), body)))
+            : call.compose(asked -> ask(ctx, operation, operation.stream(), asked))
+                .onSuccess(stream -> send(ctx, stream, frames, id));
+    answered.onFailure(ctx::fail);
   }
 
-  private static <B extends Record> Future<Reply> ask(
-      RoutingContext ctx, Operation<B> operation, Operation.Call<B> call) {
+  private static <R, B extends Record> Future<R> ask(
+      RoutingContext ctx,
+      Operation<B> operation,
+      Operation.Answer<R, B> answer,
+      Operation.Call<B> call) {
     if (ctx.response().closed()) {
       return Future.failedFuture(RagbusException.of(Kind.CANCELLED, "the client has gone"));
     }
     return Future.succeededFuture(call)
-        .compose(operation.answer()::to)
+        .compose(answer::to)
         .recover(failure -> named(operation, failure));
   }
 
   /**
    * The facade's failure, beginning with the operation's word where it begins with the facade's.
    */
-  private static Future<Reply> named(Operation<?> operation, Throwable failure) {
+  private static <R> Future<R> named(Operation<?> operation, Throwable failure) {
     if (!(failure instanceof RagbusException typed) || !TEXTS.matcher(typed.detail()).find()) {
       return Future.failedFuture(failure);
     }
@@ -504,6 +524,65 @@ public final class HttpVerticle extends VerticleBase {
                 }
               });
     }
+  }
+
+  /** Writes frames as fast as the client takes them; one that has gone ends the stream. */
+  private void send(RoutingContext ctx, RerankStream stream, FrameFormat format, String id) {
+    HttpServerResponse response = ctx.response();
+    if (response.closed()) {
+      stream.cancel();
+      return;
+    }
+    ctx.addEndHandler(
+        ended -> {
+          if (ended.failed()) {
+            stream.cancel();
+          }
+        });
+    response
+        .setChunked(true)
+        .putHeader(HttpHeaders.CONTENT_TYPE, format.contentType())
+        .putHeader(HttpHeaders.CONTENT_ENCODING, HttpHeaders.IDENTITY)
+        .drainHandler(drained -> stream.resume());
+    stream
+        .exceptionHandler(failure -> end(ctx, format.bytes(FrameFormat.error(id, failure))))
+        .endHandler(ended -> end(ctx, Buffer.buffer()))
+        .handler(
+            frame -> {
+              response.write(format.bytes(FrameFormat.json((Record) frame, id)));
+              if (response.writeQueueFull()) {
+                stream.pause();
+              }
+            });
+  }
+
+  private void end(RoutingContext ctx, Buffer last) {
+    if (!ctx.response().closed()) {
+      HttpConnection connection = ctx.request().connection();
+      long timer = connections.closeAfter(connection, options.http().idleTimeout());
+      ctx.response().end(last).onComplete(sent -> vertx.cancelTimer(timer));
+    }
+  }
+
+  private void openSocket(RoutingContext ctx) {
+    HttpServerRequest request = ctx.request();
+    if (!request.headers().contains(HttpHeaders.UPGRADE, "websocket", true)) {
+      request.response().putHeader(HttpHeaders.UPGRADE, "websocket");
+      ctx.fail(UPGRADE_REQUIRED);
+      return;
+    }
+    String client = caller(ctx).name();
+    RerankSocket.Server server =
+        new RerankSocket.Server(
+            vertx,
+            ragbus.withTimeout(timeout(request, "rerank_texts")),
+            options.http().idleTimeout(),
+            () -> connections.enter(client),
+            () -> connections.leave(client));
+    request
+        .toWebSocket()
+        .onSuccess(socket -> new RerankSocket(server, socket))
+        .onFailure(ctx::fail);
   }
 
   private Handler<RoutingContext> metrics() {

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.annotation.JsonDeserialize;
 import dev.ragbus.RagbusException;
 import dev.ragbus.Ranking;
 import dev.ragbus.RerankRequest;
+import dev.ragbus.RerankStream;
 import dev.ragbus.TruncationDirection;
 import io.vertx.core.Future;
 import java.io.IOException;
@@ -14,7 +15,8 @@ import java.util.List;
  * Jina's {@code /v1/rerank}, with OpenAI's error bodies.
  *
  * <p>Beyond Jina's fields it takes those of {@link RerankRequest}, and {@code texts} for {@code
- * documents}. The model may be left out.
+ * documents}. The model may be left out. To a client that accepts newline-delimited JSON or
+ * server-sent events it answers in the frames of {@link dev.ragbus.RerankFrame}.
  */
 final class JinaDialect implements Dialect {
   private final Dialect errors;
@@ -27,7 +29,8 @@ final class JinaDialect implements Dialect {
   public List<Operation<?>> operations() {
     return List.of(
         Operation.post(
-            "/v1/rerank", "rerank_texts", RerankBody.class, "documents", JinaDialect::rerank));
+                "/v1/rerank", "rerank_texts", RerankBody.class, "documents", JinaDialect::rerank)
+            .withStream(JinaDialect::stream));
   }
 
   private record RerankBody(
@@ -41,7 +44,8 @@ final class JinaDialect implements Dialect {
       Integer maxTokensPerDoc,
       Integer maxChunksPerDoc,
       Boolean truncate,
-      TruncationDirection truncationDirection) {
+      TruncationDirection truncationDirection,
+      Boolean runningTop) {
 
     List<String> ranked() {
       if (documents != null && texts != null) {
@@ -68,6 +72,15 @@ final class JinaDialect implements Dialect {
           truncationDirection,
           false);
     }
+  }
+
+  private static Future<RerankStream> stream(Operation.Call<RerankBody> call) {
+    RerankBody body = call.body();
+    return call.ragbus()
+        .rerankStream(
+            body.request()
+                .withReturnTexts(!Boolean.FALSE.equals(body.returnDocuments))
+                .withRunningTop(Boolean.TRUE.equals(body.runningTop)));
   }
 
   private static Future<Reply> rerank(Operation.Call<RerankBody> call) {

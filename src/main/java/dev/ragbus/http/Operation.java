@@ -2,6 +2,7 @@ package dev.ragbus.http;
 
 import dev.ragbus.NoArguments;
 import dev.ragbus.Ragbus;
+import dev.ragbus.RerankStream;
 import io.vertx.core.Future;
 import io.vertx.core.http.HttpMethod;
 
@@ -17,6 +18,8 @@ import io.vertx.core.http.HttpMethod;
  *     was sent
  * @param access who may ask for it
  * @param answer does it; fails with {@link dev.ragbus.RagbusException}, thrown or in the future
+ * @param stream does it in frames, for a client that asks for a {@link FrameFormat}; null where
+ *     there are none
  */
 record Operation<B extends Record>(
     HttpMethod method,
@@ -25,29 +28,35 @@ record Operation<B extends Record>(
     Class<B> bodyType,
     String textsField,
     Access access,
-    Answer<B> answer) {
+    Answer<Reply, B> answer,
+    Answer<RerankStream, B> stream) {
 
   /** An operation without a body. */
-  static Operation<NoArguments> get(String path, Answer<NoArguments> answer) {
+  static Operation<NoArguments> get(String path, Answer<Reply, NoArguments> answer) {
     return new Operation<>(
-        HttpMethod.GET, path, null, NoArguments.class, "texts", Access.USE, answer);
+        HttpMethod.GET, path, null, NoArguments.class, "texts", Access.USE, answer, null);
   }
 
   /** An operation on texts. */
   static <B extends Record> Operation<B> post(
-      String path, String function, Class<B> bodyType, String textsField, Answer<B> answer) {
+      String path, String function, Class<B> bodyType, String textsField, Answer<Reply, B> answer) {
     return new Operation<>(
-        HttpMethod.POST, path, function, bodyType, textsField, Access.USE, answer);
+        HttpMethod.POST, path, function, bodyType, textsField, Access.USE, answer, null);
   }
 
   /** The same for others. */
   Operation<B> allowedTo(Access access) {
-    return new Operation<>(method, path, function, bodyType, textsField, access, answer);
+    return new Operation<>(method, path, function, bodyType, textsField, access, answer, stream);
+  }
+
+  /** The same, also in frames. */
+  Operation<B> withStream(Answer<RerankStream, B> stream) {
+    return new Operation<>(method, path, function, bodyType, textsField, access, answer, stream);
   }
 
   /** Does the operation, on the event loop. */
-  interface Answer<B> {
-    Future<Reply> to(Call<B> call);
+  interface Answer<R, B> {
+    Future<R> to(Call<B> call);
   }
 
   /**
