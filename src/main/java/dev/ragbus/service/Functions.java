@@ -184,6 +184,7 @@ final class Functions {
             run,
             terms,
             stream,
+            item -> checked(function, new FunctionResult(item)).result(),
             failure -> {
               itemStreams.get(call.requestId()).remove(items.get());
               itemStreams.computeIfPresent(

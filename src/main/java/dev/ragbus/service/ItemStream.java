@@ -8,6 +8,7 @@ import dev.ragbus.service.FunctionQueue.Terms;
 import io.vertx.core.AsyncResult;
 import io.vertx.core.json.JsonObject;
 import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
 
 /**
  * A generator under way: its items are pulled a few at a time, in turn with other calls of its
@@ -25,6 +26,7 @@ final class ItemStream {
   private final FunctionLanes.Run run;
   private final Terms terms;
   private final BusStream stream;
+  private final UnaryOperator<Object> check;
   private final Consumer<RagbusException> onEnd;
   private boolean pulling;
   private boolean over;
@@ -33,6 +35,7 @@ final class ItemStream {
    * Takes over a generator that is open.
    *
    * @param terms of its lane
+   * @param check returns an item, or throws what is wrong with it
    * @param onEnd called once, with null or the failure
    */
   ItemStream(
@@ -41,12 +44,14 @@ final class ItemStream {
       FunctionLanes.Run run,
       Terms terms,
       BusStream stream,
+      UnaryOperator<Object> check,
       Consumer<RagbusException> onEnd) {
     this.queue = queue;
     this.lanes = lanes;
     this.run = run;
     this.terms = terms;
     this.stream = stream;
+    this.check = check;
     this.onEnd = onEnd;
   }
 
@@ -79,8 +84,13 @@ final class ItemStream {
     } else if (pulled.failed()) {
       failed(BusEndpoint.typed(pulled.cause()));
     } else {
-      for (Object item : pulled.result().items()) {
-        stream.write(frame("item").put("value", item));
+      try {
+        for (Object item : pulled.result().items()) {
+          stream.write(frame("item").put("value", check.apply(item)));
+        }
+      } catch (RagbusException broken) {
+        failed(broken);
+        return;
       }
       if (pulled.result().done()) {
         over = true;

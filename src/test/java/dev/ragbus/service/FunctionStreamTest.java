@@ -175,6 +175,21 @@ class FunctionStreamTest {
   }
 
   @Test
+  void itemsAreHeldAgainstTheOutputSchema() {
+    String name = register("def f():\n    yield 1\n");
+    Await.result(
+        ragbus.register(
+            FunctionSpec.ofCode(name, "def " + name + "():\n    yield 1\n    yield 'two'\n")
+                .withSchemas(null, new JsonObject().put("type", "integer"))
+                .withReplace(true)));
+    FunctionStream stream = Await.result(ragbus.stream(name));
+    List<Object> items = read(stream);
+
+    assertThat(Await.ragbusFailure(stream.ended()).kind()).isEqualTo(Kind.TYPE_CONVERSION);
+    assertThat(items).containsExactly(1);
+  }
+
+  @Test
   void theDeadlineEndsAStream() {
     String name =
         register(
