@@ -60,12 +60,12 @@ final class FunctionBenchmark extends VerticleBase {
         .compose(done -> ragbus.register(FunctionSpec.ofCode("spin", SPIN)))
         .compose(done -> measure("warming up", calls, sum))
         .compose(done -> measure("2 + 2", calls, sum))
-        .compose(done -> measure("embed, warming up", calls / 10, embed))
-        .compose(done -> measure("embed alone", calls / 10, embed))
+        .compose(done -> measure("embed, warming up", calls / 20, embed))
+        .compose(done -> measure("embed alone", calls / 20, embed))
         .compose(
             done -> {
               ragbus.withRequestId("spinning").call("spin");
-              return measure("embed beside a function that spins", calls / 10, embed);
+              return measure("embed beside a function that spins", calls / 20, embed);
             })
         .onSuccess(done -> ragbus.cancel("spinning"));
   }
