@@ -70,6 +70,7 @@ public record ModelSpec(
     precision = Checks.orDefault(precision, "auto");
     device = Checks.orDefault(device, "auto");
     Checks.positiveIfPresent("max_tokens", maxTokens);
+    Checks.notBlankIfPresent("pooling", pooling);
     prompts = Checks.strings("prompts", prompts);
     pinned = Checks.orDefault(pinned, false);
   }

@@ -356,6 +356,7 @@ class BadInputTest {
         "models/load | {\"model_name\": \"a\", \"model_type\": \"x\"} | 400 | model_type must be one of",
         "models/load | {\"model_name\": \"a\", \"trust_remote_code\": true} | 400 | trust_remote_code is",
         "models/load | {\"model_name\": \"unknown\"} | 404 | no model 'unknown'",
+        "models/load | {\"model_name\": \"a\", \"pooling\": \"\"} | 400 | pooling must not be blank",
         "models/unload | {\"model\": \"\"}       | 400 | model must not be blank",
       })
   void a_bad_request_of_ours_names_its_field(String path, String body, int status, String message) {
