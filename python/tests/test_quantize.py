@@ -363,16 +363,16 @@ from ragbus import model, quantize, tokenization
 folder = model.read_folder(Path(sys.argv[1]), "cross-encoder")
 tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id)
 quantize.quantized(folder.weights, quantize._samples(folder, tokens, None).calibrated[:8])
-import nncf.telemetry.wrapper, threading, multiprocessing
-print(type(nncf.telemetry.wrapper.telemetry).__name__, [it for it in sys.modules if it == "torch"])
+import nncf.telemetry.wrapper
+print(type(nncf.telemetry.wrapper.telemetry).__name__)
 """
 
 
 @pytest.mark.torch
-def test_nncf_tells_nobody_and_brings_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nncf_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     ran = subprocess.run(
         [sys.executable, "-c", _TRAPPED, str(CROSS_ENCODER)], capture_output=True, text=True, check=False, timeout=120
     )
-    assert ran.stdout.splitlines() == ["MagicMock []"], ran.stderr
+    assert ran.stdout.splitlines() == ["MagicMock"], ran.stderr
     assert list(tmp_path.rglob("*telemetry*")) == []
