@@ -15,7 +15,9 @@ import io.vertx.ext.auth.User;
 import io.vertx.ext.auth.authentication.TokenCredentials;
 import io.vertx.ext.auth.jwt.JWTAuth;
 import io.vertx.ext.auth.jwt.JWTAuthOptions;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import java.util.Optional;
 import java.util.regex.Matcher;
@@ -31,7 +33,8 @@ import java.util.stream.Stream;
  * @param roleClaim the tokens' claim that says what they allow
  */
 record Guard(ApiKeys keys, JWTAuth tokens, String roleClaim) {
-  private static final Pattern BEARER = Pattern.compile("(?i:bearer) +(\\S+) *");
+  private static final Pattern AUTHORIZATION =
+      Pattern.compile("(?i:bearer) +(?<bearer>\\S+) *|(?i:basic) +(?<basic>\\S+) *");
   private static final int LEEWAY_SECONDS = 10;
 
   /** Reads keys; fails with a message that names the option and repeats no key. */
@@ -107,12 +110,10 @@ record Guard(ApiKeys keys, JWTAuth tokens, String roleClaim) {
       return Future.succeededFuture(new Holder(address, Access.ADMIN));
     }
     Holder nobody = new Holder(address, Access.OPEN);
-    String header = request.getHeader(HttpHeaders.AUTHORIZATION);
-    Matcher bearer = BEARER.matcher(header == null ? "" : header);
-    if (!bearer.matches()) {
+    String token = token(request.getHeader(HttpHeaders.AUTHORIZATION));
+    if (token == null) {
       return Future.succeededFuture(nobody);
     }
-    String token = bearer.group(1);
     Optional<Holder> holder = keys == null ? Optional.empty() : keys.holder(token);
     if (holder.isPresent() || tokens == null) {
       return Future.succeededFuture(holder.orElse(nobody));
@@ -121,6 +122,24 @@ record Guard(ApiKeys keys, JWTAuth tokens, String roleClaim) {
         .authenticate(new TokenCredentials(token))
         .map(user -> new Holder("token of " + user.subject(), access(user)))
         .otherwise(nobody);
+  }
+
+  /** The key or token of a header; null for none. In a browser it is the password. */
+  private static String token(String header) {
+    Matcher given = AUTHORIZATION.matcher(header == null ? "" : header);
+    if (!given.matches()) {
+      return null;
+    }
+    if (given.group("bearer") != null) {
+      return given.group("bearer");
+    }
+    try {
+      byte[] decoded = Base64.getDecoder().decode(given.group("basic"));
+      String[] both = new String(decoded, StandardCharsets.UTF_8).split(":", 2);
+      return both.length == 2 ? both[1] : null;
+    } catch (IllegalArgumentException notBase64) {
+      return null;
+    }
   }
 
   private Access access(User user) {

@@ -94,7 +94,7 @@ public final class HttpVerticle extends VerticleBase {
   private RagbusOptions options;
   private List<Dialect> dialects;
   private Guard guard;
-  private ApiPages pages;
+  private Pages pages;
   private Connections connections;
   private Ragbus ragbus;
   private HttpServer server;
@@ -131,7 +131,7 @@ public final class HttpVerticle extends VerticleBase {
     ragbus = Ragbus.create(vertx, options.bus().addressPrefix());
     return Guard.of(vertx, options.security())
         .onSuccess(made -> guard = made)
-        .compose(made -> ApiPages.read(vertx))
+        .compose(made -> Pages.read(vertx))
         .onSuccess(read -> pages = read)
         .compose(made -> listen(host));
   }
@@ -344,12 +344,14 @@ public final class HttpVerticle extends VerticleBase {
     return ctx.get(CALLER);
   }
 
-  private static void require(RoutingContext ctx, Access needed) {
+  private void require(RoutingContext ctx, Access needed) {
     Access access = caller(ctx).access();
     if (access.covers(needed)) {
       ctx.next();
     } else if (access == Access.OPEN) {
-      ctx.response().putHeader("WWW-Authenticate", "Bearer");
+      // A browser that opens a page asks its user; the scripts of a page ask with what it knows.
+      boolean page = pages.files().containsKey(ctx.request().path());
+      ctx.response().putHeader("WWW-Authenticate", page ? "Basic realm=\"Ragbus\"" : "Bearer");
       throw RagbusException.of(Kind.UNAUTHORIZED, "send a valid key as Authorization: Bearer KEY");
     } else {
       String role = needed.name().toLowerCase(Locale.ROOT);

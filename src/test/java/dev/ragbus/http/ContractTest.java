@@ -10,11 +10,14 @@ import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpMethod;
 import io.vertx.core.json.JsonObject;
 import io.vertx.junit5.VertxExtension;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -23,7 +26,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 @ExtendWith(VertxExtension.class)
 class ContractTest {
   private static final Set<String> OUTSIDE_THE_DIALECTS =
-      Set.of("GET /metrics", "GET /openapi.json", "GET /docs", "GET /v1/rerank/stream");
+      Set.of("GET /metrics", "GET /openapi.json", "GET /docs", "GET /", "GET /v1/rerank/stream");
 
   private Served served;
 
@@ -91,5 +94,18 @@ class ContractTest {
     assertThat(assets).isEqualTo(3);
     assertThat(page.body().toString()).doesNotContain("<script>", "style=", "http");
     assertThat(served.get("/docs/other.js").status()).isEqualTo(404);
+  }
+
+  @Test
+  void every_file_of_the_page_is_served() throws Exception {
+    Path page = Path.of(Pages.class.getResource("page/index.html").toURI()).getParent();
+    try (Stream<Path> files = Files.list(page)) {
+      for (Path file : files.toList()) {
+        String path = file.endsWith("index.html") ? "/" : "/page/" + file.getFileName();
+        Answer answer = served.get(path);
+        assertThat(answer.status()).as(path).isEqualTo(200);
+        assertThat(answer.body().getBytes()).isEqualTo(Files.readAllBytes(file));
+      }
+    }
   }
 }

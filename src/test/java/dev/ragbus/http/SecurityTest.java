@@ -2,6 +2,7 @@ package dev.ragbus.http;
 
 import static dev.ragbus.http.Served.await;
 import static dev.ragbus.http.Served.failure;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ragbus.http.Served.Answer;
@@ -22,6 +23,7 @@ import io.vertx.ext.auth.jwt.JWTAuthOptions;
 import io.vertx.junit5.VertxExtension;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -144,6 +146,25 @@ class SecurityTest {
     Served served = Served.deploy(vertx, keys());
     Map<String, String> headers = Map.of("Authorization", header.formatted(USE));
     assertThat(served.send(HttpMethod.GET, "/v1/models", headers, null).status()).isEqualTo(401);
+  }
+
+  @Test
+  void a_browser_asks_its_user_for_the_key(Vertx vertx) {
+    Served served = Served.deploy(vertx, keys());
+    Answer asked = served.get("/");
+    assertThat(asked.status()).isEqualTo(401);
+    assertThat(asked.headers().get("WWW-Authenticate")).isEqualTo("Basic realm=\"Ragbus\"");
+    assertThat(served.get("/v1/models").headers().get("WWW-Authenticate")).isEqualTo("Bearer");
+    for (String path : List.of("/", "/page/page.js", "/docs", "/v1/models")) {
+      assertThat(basic(served, path, "anyone:" + USE).status()).isEqualTo(200);
+      assertThat(basic(served, path, USE + ":").status()).isEqualTo(401);
+      assertThat(basic(served, path, USE).status()).isEqualTo(401);
+    }
+  }
+
+  private static Answer basic(Served served, String path, String userAndPassword) {
+    String encoded = Base64.getEncoder().encodeToString(userAndPassword.getBytes(UTF_8));
+    return served.send(HttpMethod.GET, path, Map.of("Authorization", "Basic " + encoded), null);
   }
 
   @Test
