@@ -350,7 +350,9 @@ public final class HttpVerticle extends VerticleBase {
       ctx.next();
     } else if (access == Access.OPEN) {
       // A browser that opens a page asks its user; the scripts of a page ask with what it knows.
-      boolean page = pages.files().containsKey(ctx.request().path());
+      boolean page =
+          ctx.request().method() == HttpMethod.GET
+              && pages.files().containsKey(ctx.request().path());
       ctx.response().putHeader("WWW-Authenticate", page ? "Basic realm=\"Ragbus\"" : "Bearer");
       throw RagbusException.of(Kind.UNAUTHORIZED, "send a valid key as Authorization: Bearer KEY");
     } else {
