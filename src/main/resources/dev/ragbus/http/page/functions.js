@@ -14,12 +14,11 @@ function field(name, schema, required) {
   const kinds = types(schema);
   let input;
   let read;
-  if (schema.enum) {
-    input = element("select", { id }, ...schema.enum.map((value, i) => element("option", { value: String(i) }, String(value))));
-    read = () => schema.enum[Number(input.value)];
-  } else if (kinds.includes("boolean")) {
-    input = element("input", { id, type: "checkbox", checked: schema.default === true });
-    read = () => input.checked;
+  const choices = schema.enum ?? (kinds.includes("boolean") ? [true, false] : null);
+  if (choices) {
+    const left = required ? [] : [element("option", { value: "" }, "default")];
+    input = element("select", { id }, ...left, ...choices.map((value, i) => element("option", { value: String(i) }, String(value))));
+    read = () => (input.value === "" ? undefined : choices[Number(input.value)]);
   } else if (kinds.includes("integer") || kinds.includes("number")) {
     input = element("input", { id, type: "number", step: kinds.includes("number") ? "any" : "1", required });
     read = () => (input.value === "" ? undefined : Number(input.value));
@@ -30,7 +29,7 @@ function field(name, schema, required) {
     input = element("input", { id, type: "text", required, placeholder: "JSON" });
     read = () => (input.value === "" ? undefined : JSON.parse(input.value));
   }
-  if (schema.default !== undefined && schema.default !== null && input.type !== "checkbox" && !schema.enum) {
+  if (schema.default !== undefined && schema.default !== null && !choices) {
     input.value = typeof schema.default === "string" && kinds.includes("string") ? schema.default : JSON.stringify(schema.default);
   }
   const label = element("label", { htmlFor: id }, `${name}${required ? "" : " (optional)"}`);
