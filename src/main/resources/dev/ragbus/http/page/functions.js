@@ -80,5 +80,6 @@ export function start() {
     byId("function-summary").textContent = millis(performance.now() - began);
     byId("function-result").hidden = false;
     byId("function-result").textContent = JSON.stringify(result, null, 2);
+    byId("function-result").scrollIntoView({ block: "nearest" });
   });
 }
