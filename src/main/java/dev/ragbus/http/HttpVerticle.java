@@ -228,7 +228,8 @@ public final class HttpVerticle extends VerticleBase {
     }
     List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json", SOCKET_PATH));
     others.addAll(pages.files().keySet());
-    others.forEach(path -> methods.put(path, List.of(HttpMethod.GET)));
+    others.forEach(
+        path -> methods.computeIfAbsent(path, p -> new ArrayList<>()).add(HttpMethod.GET));
     router.route().handler(this::admit);
     if (!options.http().allowedOrigins().isEmpty()) {
       router.route().handler(cors());

@@ -407,7 +407,7 @@ class BadInputTest {
     "/v1/rerank, PUT, POST",
     "/rerank, GET, POST",
     "/embed, GET, POST",
-    "/, DELETE, POST",
+    "/, DELETE, 'POST, GET'",
     "/similarity, PUT, POST",
     "/tokenize, GET, POST",
     "/decode, GET, POST",
