@@ -80,11 +80,15 @@ final class AdminDialect implements Dialect {
   }
 
   private static Future<Reply> run(Operation.Call<FunctionCall> call) {
-    String name = call.body().name();
-    if (FOR_ADMINS.contains(name) && !call.caller().covers(Access.ADMIN)) {
-      throw RagbusException.of(Kind.FORBIDDEN, name + " takes the role 'admin'");
-    }
+    requireRole(call.caller(), call.body());
     return call.ragbus().call(call.body()).map(made -> ok(made.withoutTensors()));
+  }
+
+  /** Refuses a call of a function that does what the caller may not do. */
+  static void requireRole(Access caller, FunctionCall call) {
+    if (FOR_ADMINS.contains(call.name()) && !caller.covers(Access.ADMIN)) {
+      throw RagbusException.of(Kind.FORBIDDEN, call.name() + " takes the role 'admin'");
+    }
   }
 
   private static Reply ok(Record reply) {

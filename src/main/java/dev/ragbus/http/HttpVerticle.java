@@ -84,7 +84,8 @@ public final class HttpVerticle extends VerticleBase {
   private static final String DIALECT = HttpVerticle.class.getName() + ".dialect";
   private static final String CALLER = HttpVerticle.class.getName() + ".caller";
   private static final String BODY_TIMER = HttpVerticle.class.getName() + ".body-timer";
-  private static final String SOCKET_PATH = "/v1/rerank/stream";
+  private static final List<String> SOCKET_PATHS =
+      List.of("/v1/rerank/stream", "/v1/ragbus/stream");
   private static final int SOCKET_CLOSING_SECONDS = 1;
   private static final int REQUEST_TIMEOUT = 408;
   private static final Duration LINGER = Duration.ofMillis(500);
@@ -226,7 +227,8 @@ public final class HttpVerticle extends VerticleBase {
             .add(operation.method());
       }
     }
-    List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json", SOCKET_PATH));
+    List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json"));
+    others.addAll(SOCKET_PATHS);
     others.addAll(pages.files().keySet());
     others.forEach(
         path -> methods.computeIfAbsent(path, p -> new ArrayList<>()).add(HttpMethod.GET));
@@ -245,7 +247,7 @@ public final class HttpVerticle extends VerticleBase {
     pages
         .files()
         .forEach((path, file) -> router.get(path).handler(ctx -> pages.sendFile(ctx, file)));
-    router.get(SOCKET_PATH).handler(this::openSocket);
+    SOCKET_PATHS.forEach(path -> router.get(path).handler(this::openSocket));
     // The paths that stand for many come last: another's word on its methods goes before theirs.
     methods.keySet().stream()
         .sorted(Comparator.comparing(path -> path.endsWith("*")))
@@ -577,17 +579,32 @@ public final class HttpVerticle extends VerticleBase {
       return;
     }
     String client = caller(ctx).name();
-    RerankSocket.Server server =
-        new RerankSocket.Server(
+    String sockets = "sockets of " + client;
+    StreamSocket.Server server =
+        new StreamSocket.Server(
             vertx,
             ragbus.withTimeout(timeout(request, "rerank_texts")),
+            ragbus.withTimeout(timeout(request, null)),
+            caller(ctx).access(),
             options.http().idleTimeout(),
             () -> connections.enter(client),
-            () -> connections.leave(client));
+            () -> connections.leave(client),
+            () -> connections.leave(sockets));
+    if (!connections.enter(sockets)) {
+      throw RagbusException.of(
+          Kind.OVERLOADED,
+          "you have "
+              + options.http().maxRequestsPerClient()
+              + " sockets open, which is http.max_requests_per_client");
+    }
     request
         .toWebSocket()
-        .onSuccess(socket -> new RerankSocket(server, socket))
-        .onFailure(ctx::fail);
+        .onSuccess(socket -> new StreamSocket(server, socket))
+        .onFailure(
+            failure -> {
+              connections.leave(sockets);
+              ctx.fail(failure);
+            });
   }
 
   private Handler<RoutingContext> metrics() {

@@ -26,7 +26,13 @@ import org.junit.jupiter.api.extension.ExtendWith;
 @ExtendWith(VertxExtension.class)
 class ContractTest {
   private static final Set<String> OUTSIDE_THE_DIALECTS =
-      Set.of("GET /metrics", "GET /openapi.json", "GET /docs", "GET /", "GET /v1/rerank/stream");
+      Set.of(
+          "GET /metrics",
+          "GET /openapi.json",
+          "GET /docs",
+          "GET /",
+          "GET /v1/rerank/stream",
+          "GET /v1/ragbus/stream");
 
   private Served served;
 

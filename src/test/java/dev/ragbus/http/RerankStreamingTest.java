@@ -11,9 +11,7 @@ import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.UpgradeRejectedException;
-import io.vertx.core.http.WebSocket;
 import io.vertx.core.http.WebSocketClient;
-import io.vertx.core.http.WebSocketClientOptions;
 import io.vertx.core.http.WebSocketConnectOptions;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
@@ -60,9 +58,7 @@ class RerankStreamingTest {
     service = TestService.start(vertx, config);
     ragbus = service.ragbus();
     port = serve(config);
-    sockets =
-        vertx.createWebSocketClient(
-            new WebSocketClientOptions().setMaxFrameSize(1 << 24).setMaxMessageSize(1 << 24));
+    sockets = SocketClient.client(vertx);
   }
 
   private static int serve(JsonObject config) {
@@ -245,59 +241,29 @@ class RerankStreamingTest {
     assertThat(Await.result(ragbus.stats()).queue().rows() - rows).isLessThan(700);
   }
 
-  /** A client's socket and the frames it got. */
-  private static final class Client {
-    final WebSocket socket;
-    final List<JsonObject> frames = new CopyOnWriteArrayList<>();
+  private static SocketClient connect() {
+    return connect(port);
+  }
 
-    Client() {
-      this(RerankStreamingTest.port);
-    }
+  private static SocketClient connect(int port) {
+    return SocketClient.connect(sockets, port, "/v1/rerank/stream", null);
+  }
 
-    Client(int port) {
-      WebSocketConnectOptions options =
-          new WebSocketConnectOptions()
-              .setHost("127.0.0.1")
-              .setPort(port)
-              .setURI("/v1/rerank/stream");
-      socket = Await.result(sockets.connect(options));
-      socket.textMessageHandler(text -> frames.add(new JsonObject(text)));
-    }
-
-    void rerank(String id, List<String> texts) {
-      send(
-          new JsonObject()
-              .put("type", "rerank")
-              .put("id", id)
-              .put("query", "number seven")
-              .put("texts", new JsonArray(texts)));
-    }
-
-    void send(JsonObject message) {
-      socket.writeTextMessage(message.encode());
-    }
-
-    List<JsonObject> of(String id) {
-      return frames.stream().filter(frame -> id.equals(frame.getString("id"))).toList();
-    }
-
-    JsonObject awaitLast(String id) {
-      Awaitility.await()
-          .until(
-              () ->
-                  of(id).stream()
-                      .anyMatch(f -> List.of("end", "error").contains(f.getString("type"))));
-      List<JsonObject> own = of(id);
-      return own.get(own.size() - 1);
-    }
+  private static void rerank(SocketClient client, String id, List<String> texts) {
+    client.send(
+        new JsonObject()
+            .put("type", "rerank")
+            .put("id", id)
+            .put("query", "number seven")
+            .put("texts", new JsonArray(texts)));
   }
 
   @Test
   void severalRequestsOnOneSocket() {
-    Client client = new Client();
+    SocketClient client = connect();
     List<String> texts = texts(120);
-    client.rerank("a", texts);
-    client.rerank("b", texts.subList(0, 60));
+    rerank(client, "a", texts);
+    rerank(client, "b", texts.subList(0, 60));
     client.send(
         new JsonObject()
             .put("type", "rerank")
@@ -310,7 +276,7 @@ class RerankStreamingTest {
     assertThat(client.awaitLast("c").getString("type")).isEqualTo("end");
     assertStreamed("a", texts, client.of("a"));
     assertStreamed("b", texts.subList(0, 60), client.of("b"));
-    client.rerank("a", List.of("an id is free again after its end"));
+    rerank(client, "a", List.of("an id is free again after its end"));
     Awaitility.await()
         .until(
             () ->
@@ -321,9 +287,9 @@ class RerankStreamingTest {
 
   @Test
   void cancelStopsOneRequestAndNoOther() {
-    Client client = new Client();
-    client.rerank("long", Collections.nCopies(700, LONG));
-    client.rerank("short", texts(40));
+    SocketClient client = connect();
+    rerank(client, "long", Collections.nCopies(700, LONG));
+    rerank(client, "short", texts(40));
     Awaitility.await().until(() -> !client.of("long").isEmpty());
     client.send(new JsonObject().put("type", "cancel").put("id", "long"));
     client.send(new JsonObject().put("type", "cancel").put("id", "unknown"));
@@ -336,9 +302,9 @@ class RerankStreamingTest {
 
   @Test
   void badMessagesAreAnsweredAndNothingElseIsHurt() {
-    Client client = new Client();
-    client.rerank("good", texts(300));
-    client.rerank("good", texts(2));
+    SocketClient client = connect();
+    rerank(client, "good", texts(300));
+    rerank(client, "good", texts(2));
     client.socket.writeTextMessage("{not json");
     client.socket.writeTextMessage("[1]");
     client.socket.writeBinaryMessage(Buffer.buffer("x"));
@@ -348,7 +314,7 @@ class RerankStreamingTest {
     client.send(new JsonObject().put("type", "rerank").put("id", "i2").put("query", "q"));
     client.send(
         new JsonObject().put("type", "rerank").put("id", "i3").put("texts", 1).put("query", "q"));
-    client.rerank("i4", Collections.nCopies(10_001, "x"));
+    rerank(client, "i4", Collections.nCopies(10_001, "x"));
     Awaitility.await()
         .until(
             () ->
@@ -370,9 +336,9 @@ class RerankStreamingTest {
 
   @Test
   void aClosedSocketStopsItsRequests() {
-    Client client = new Client();
-    client.rerank("a", Collections.nCopies(700, LONG));
-    client.rerank("b", Collections.nCopies(700, LONG));
+    SocketClient client = connect();
+    rerank(client, "a", Collections.nCopies(700, LONG));
+    rerank(client, "b", Collections.nCopies(700, LONG));
     Awaitility.await().until(() -> client.frames.size() > 2);
     long rows = Await.result(ragbus.stats()).queue().rows();
     client.socket.close();
@@ -382,32 +348,32 @@ class RerankStreamingTest {
 
   @Test
   void aMessageBeyondTheLimitClosesTheSocket() {
-    Client client = new Client();
+    SocketClient client = connect();
     AtomicInteger status = new AtomicInteger();
     client.socket.closeHandler(v -> status.set(client.socket.closeStatusCode()));
-    client.rerank("a", List.of("x".repeat(1 << 20)));
+    rerank(client, "a", List.of("x".repeat(1 << 20)));
     Awaitility.await().until(() -> status.get() != 0);
     assertThat(status.get()).isEqualTo(1009);
   }
 
   @Test
   void aSocketThatAnswersPingsLives() {
-    Client client =
-        new Client(
+    SocketClient client =
+        connect(
             serve(
                 new JsonObject()
                     .put("http", new JsonObject().put("port", 0).put("idle_timeout", "2s"))));
     AtomicLong pings = new AtomicLong();
     client.socket.frameHandler(frame -> pings.addAndGet(frame.isPing() ? 1 : 0));
     Awaitility.await().until(() -> pings.get() >= 3);
-    client.rerank("a", texts(3));
+    rerank(client, "a", texts(3));
     assertThat(client.awaitLast("a").getString("type")).isEqualTo("end");
     client.socket.close();
   }
 
   @Test
   void aClientThatDoesNotReadIsNotComputedFor() {
-    Client client = new Client();
+    SocketClient client = connect();
     client.socket.pause();
     int count = 4_000;
     client.send(

@@ -1,17 +1,20 @@
 package dev.ragbus.http;
 
+import dev.ragbus.FunctionCall;
+import dev.ragbus.FunctionStream;
 import dev.ragbus.JsonBodies;
 import dev.ragbus.Ragbus;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RequestIds;
 import dev.ragbus.RerankRequest;
-import dev.ragbus.RerankStream;
+import io.vertx.core.Handler;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.ServerWebSocket;
 import io.vertx.core.json.DecodeException;
 import io.vertx.core.json.JsonObject;
+import io.vertx.core.streams.ReadStream;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
@@ -22,15 +25,17 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /**
- * A WebSocket on which a client has texts ranked: any number of requests, told apart by the ids the
- * client gives them.
+ * A WebSocket on which a client has texts ranked and generators run: any number of requests, told
+ * apart by the ids the client gives them.
  *
- * <p>The client sends {@code {"type":"rerank","id",…}} with the fields of {@link RerankRequest} and
- * {@code {"type":"cancel","id"}}; it gets the frames of {@link dev.ragbus.RerankFrame} and {@link
- * dev.ragbus.StreamError}. A client that does not read makes its streams wait; one that answers no
- * ping within the idle timeout is cut; when the socket closes, all its streams end.
+ * <p>The client sends {@code {"type":"rerank","id",…}} with the fields of {@link RerankRequest},
+ * {@code {"type":"call","id",…}} with those of {@link FunctionCall}, and {@code
+ * {"type":"cancel","id"}}. It gets the frames of {@link dev.ragbus.RerankFrame}, or {@code start},
+ * {@code item} and {@code end} as on the event bus, and {@link dev.ragbus.StreamError}. A client
+ * that does not read makes its streams wait; one that answers no ping within the idle timeout is
+ * cut; when the socket closes, all its streams end.
  */
-final class RerankSocket {
+final class StreamSocket {
   /** Longer messages are read off the event loop. */
   private static final int LARGE_MESSAGE_CHARS = 256 * 1024;
 
@@ -40,17 +45,28 @@ final class RerankSocket {
   /**
    * What the socket needs of its server.
    *
-   * @param ragbus the facade, with the time that requests have
+   * @param rankings the facade, with the time that rankings have
+   * @param calls the facade, with the time that calls have
+   * @param caller what the client may do
    * @param idleTimeout how long a client may be silent
    * @param enter counts a request; whether it may be
    * @param leave a request that was counted is over
+   * @param closed the socket is no more
    */
   record Server(
-      Vertx vertx, Ragbus ragbus, Duration idleTimeout, BooleanSupplier enter, Runnable leave) {}
+      Vertx vertx,
+      Ragbus rankings,
+      Ragbus calls,
+      Access caller,
+      Duration idleTimeout,
+      BooleanSupplier enter,
+      Runnable leave,
+      Runnable closed) {}
 
   private static final class Request {
     private final String travelId = UUID.randomUUID().toString();
-    private RerankStream stream;
+    private ReadStream<?> stream;
+    private Runnable ending;
     private boolean cancelled;
   }
 
@@ -60,14 +76,14 @@ final class RerankSocket {
   private final long pingTimer;
   private boolean heard = true;
 
-  RerankSocket(Server server, ServerWebSocket socket) {
+  StreamSocket(Server server, ServerWebSocket socket) {
     this.server = server;
     this.socket = socket;
     socket.textMessageHandler(this::received);
     socket.binaryMessageHandler(
         bytes -> refuse(null, RagbusException.invalid("the message must be text")));
     socket.pongHandler(pong -> heard = true);
-    socket.drainHandler(v -> eachStream(RerankStream::resume));
+    socket.drainHandler(v -> eachStream(ReadStream::resume));
     socket.exceptionHandler(failure -> socket.close(TOO_BIG, "too long, or no WebSocket frame"));
     socket.closeHandler(v -> closed());
     pingTimer =
@@ -85,7 +101,8 @@ final class RerankSocket {
 
   private void closed() {
     server.vertx.cancelTimer(pingTimer);
-    List.copyOf(requests.values()).forEach(RerankSocket::cancel);
+    List.copyOf(requests.values()).forEach(StreamSocket::cancel);
+    server.closed.run();
   }
 
   private void received(String text) {
@@ -119,17 +136,17 @@ final class RerankSocket {
       if (!RequestIds.valid(id)) {
         throw RagbusException.invalid("id must match " + RequestIds.PATTERN);
       }
-      Object type = json.getValue("type");
-      if ("rerank".equals(type)) {
-        json.remove("type");
-        json.remove("id");
-        rerank(id, json);
-      } else if ("cancel".equals(type)) {
-        if (requests.containsKey(id)) {
-          cancel(requests.get(id));
+      String type = json.remove("type") instanceof String given ? given : "";
+      json.remove("id");
+      switch (type) {
+        case "rerank" -> rerank(id, json);
+        case "call" -> call(id, json);
+        case "cancel" -> {
+          if (requests.containsKey(id)) {
+            cancel(requests.get(id));
+          }
         }
-      } else {
-        throw RagbusException.invalid("type must be rerank or cancel");
+        default -> throw RagbusException.invalid("type must be rerank, call or cancel");
       }
     } catch (DecodeException notJson) {
       refuse(id, RagbusException.invalid("the message must be a JSON object"));
@@ -139,51 +156,81 @@ final class RerankSocket {
   }
 
   private void rerank(String id, JsonObject body) {
-    if (requests.containsKey(id)) {
-      throw RagbusException.of(Kind.CONFLICT, "id " + id + " is in use on this socket");
-    }
     if (body.containsKey("documents") && !body.containsKey("texts")) {
       body.put("texts", body.remove("documents"));
     }
     RerankRequest ranking = JsonBodies.parse(body, RerankRequest.class);
+    Request request = enter(id);
+    server
+        .rankings
+        .withRequestId(request.travelId)
+        .rerankStream(ranking)
+        .onSuccess(
+            stream ->
+                accepted(
+                    id,
+                    request,
+                    stream,
+                    stream::cancel,
+                    frame -> write(FrameFormat.json((Record) frame, id))))
+        .onFailure(refused -> end(id, FrameFormat.error(id, refused)));
+  }
+
+  private void call(String id, JsonObject body) {
+    FunctionCall call = JsonBodies.parse(body, FunctionCall.class);
+    AdminDialect.requireRole(server.caller, call);
+    Request request = enter(id);
+    server.calls.withRequestId(request.travelId).stream(call)
+        .onSuccess(
+            stream -> {
+              write(frame("start", id).put("name", call.name()));
+              accepted(
+                  id,
+                  request,
+                  stream,
+                  stream::cancel,
+                  item -> write(frame("item", id).put("value", item)));
+            })
+        .onFailure(refused -> end(id, FrameFormat.error(id, refused)));
+  }
+
+  private static JsonObject frame(String type, String id) {
+    return new JsonObject().put("type", type).put("id", id);
+  }
+
+  private Request enter(String id) {
+    if (requests.containsKey(id)) {
+      throw RagbusException.of(Kind.CONFLICT, "id " + id + " is in use on this socket");
+    }
     if (!server.enter.getAsBoolean()) {
       throw RagbusException.of(
           Kind.OVERLOADED, "you have http.max_requests_per_client requests under way");
     }
     Request request = new Request();
     requests.put(id, request);
-    server
-        .ragbus
-        .withRequestId(request.travelId)
-        .rerankStream(ranking)
-        .onComplete(
-            accepted -> {
-              if (accepted.failed()) {
-                end(id, FrameFormat.error(id, accepted.cause()));
-              } else {
-                accepted(id, request, accepted.result());
-              }
-            });
+    return request;
   }
 
-  private void accepted(String id, Request request, RerankStream stream) {
+  private <F> void accepted(
+      String id, Request request, ReadStream<F> stream, Runnable ending, Handler<F> reader) {
     request.stream = stream;
-    stream
-        .exceptionHandler(failure -> end(id, FrameFormat.error(id, failure)))
-        .endHandler(ended -> end(id, null));
+    request.ending = ending;
+    stream.exceptionHandler(failure -> end(id, FrameFormat.error(id, failure)));
+    // A ranking's own last frame goes to its reader.
+    stream.endHandler(ended -> end(id, stream instanceof FunctionStream ? frame("end", id) : null));
     if (socket.writeQueueFull()) {
       stream.pause();
     }
-    stream.handler(frame -> write(FrameFormat.json((Record) frame, id)));
+    stream.handler(reader);
     if (request.cancelled) {
-      stream.cancel();
+      ending.run();
     }
   }
 
   private static void cancel(Request request) {
     request.cancelled = true;
-    if (request.stream != null) {
-      request.stream.cancel();
+    if (request.ending != null) {
+      request.ending.run();
     }
   }
 
@@ -210,11 +257,11 @@ final class RerankSocket {
     }
     socket.writeTextMessage(frame.encode());
     if (socket.writeQueueFull()) {
-      eachStream(RerankStream::pause);
+      eachStream(ReadStream::pause);
     }
   }
 
-  private void eachStream(Consumer<RerankStream> action) {
+  private void eachStream(Consumer<ReadStream<?>> action) {
     requests.values().stream()
         .map(request -> request.stream)
         .filter(stream -> stream != null)
