@@ -204,8 +204,9 @@ public interface Engine {
    *
    * @param tokens the rows
    * @param values {@code [rows, outputs]}, row-major; null where the rows did not suit
+   * @param tokenizeNanos how long tokenising took
    */
-  record DirectResult(TokenizedTexts tokens, float[] values) {}
+  record DirectResult(TokenizedTexts tokens, float[] values, long tokenizeNanos) {}
 
   /** How many inference lanes there are; they are numbered from 0. */
   int inferenceLanes();

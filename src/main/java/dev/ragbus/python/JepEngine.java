@@ -173,10 +173,12 @@ public final class JepEngine implements Engine {
     return run(
         lane,
         (bridge, run) -> {
+          long startedNanos = System.nanoTime();
           TokenizedTexts tokens = bridge.tokenize(call.texts());
+          long tokenizeNanos = System.nanoTime() - startedNanos;
           ForwardCall batch = call.batch(tokens);
           return new DirectResult(
-              tokens, call.suits().test(batch) ? bridge.forward(batch, run) : null);
+              tokens, call.suits().test(batch) ? bridge.forward(batch, run) : null, tokenizeNanos);
         },
         giveUpNanos);
   }

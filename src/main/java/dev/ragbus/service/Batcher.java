@@ -64,6 +64,7 @@ final class Batcher {
   private final Vertx vertx;
   private final Engine engine;
   private final RagbusOptions options;
+  private final ServiceMetrics metrics;
   private final LongSupplier nanoClock;
   private final BatchLimits embeddingLimits;
   private final BatchLimits rerankLimits;
@@ -106,17 +107,9 @@ final class Batcher {
 
   private record Counters(
       long batches, long rows, long realTokens, long paddedTokens, long dropped) {
-    Counters ran(List<Row> batch, int width) {
-      long real = 0;
-      for (Row row : batch) {
-        real += row.tokens().length();
-      }
+    Counters ran(int more, long real, long padded) {
       return new Counters(
-          batches + 1,
-          rows + batch.size(),
-          realTokens + real,
-          paddedTokens + (long) width * batch.size(),
-          dropped);
+          batches + 1, rows + more, realTokens + real, paddedTokens + padded, dropped);
     }
 
     Counters dropped(int count) {
@@ -124,10 +117,16 @@ final class Batcher {
     }
   }
 
-  Batcher(Vertx vertx, Engine engine, RagbusOptions options, LongSupplier nanoClock) {
+  Batcher(
+      Vertx vertx,
+      Engine engine,
+      RagbusOptions options,
+      ServiceMetrics metrics,
+      LongSupplier nanoClock) {
     this.vertx = vertx;
     this.engine = engine;
     this.options = options;
+    this.metrics = metrics;
     this.nanoClock = nanoClock;
     this.embeddingLimits = limits(options, "embed_texts");
     this.rerankLimits = limits(options, "rerank_texts");
@@ -143,7 +142,8 @@ final class Batcher {
   Future<Usage> submit(Job job) {
     int texts = job.spec().texts().size();
     long tokens = job.given() == null ? estimateTokens(job.spec()) : job.given().tokens();
-    long millisLeft = (job.deadlineNanos() - nanoClock.getAsLong()) / 1_000_000;
+    long nowNanos = nanoClock.getAsLong();
+    long millisLeft = (job.deadlineNanos() - nowNanos) / 1_000_000;
     if (millisLeft <= 0) {
       return Future.failedFuture(timeout(job));
     }
@@ -158,6 +158,7 @@ final class Batcher {
     jobsById.computeIfAbsent(job.requestId(), id -> new HashSet<>()).add(job);
     heldTexts += texts;
     heldTokens += tokens;
+    job.phases().submitted(nowNanos);
     if (job.given() != null) {
       tokenized(job, 0, texts, Future.succeededFuture(job.given()));
     } else if (job.isSmall() && nothingWaits() && !idleLanes.isEmpty()) {
@@ -187,6 +188,7 @@ final class Batcher {
     long startedNanos = nanoClock.getAsLong();
     idleLanes.clear(lane);
     job.started();
+    job.phases().passBegins(startedNanos);
     passes.put(lane, Set.of(job));
     engine
         .tokenizeAndForward(lane, call, giveUp(job.deadlineNanos()))
@@ -194,6 +196,7 @@ final class Batcher {
             result -> {
               passes.remove(lane);
               idleLanes.set(lane);
+              job.phases().passEnds(nanoClock.getAsLong());
               if (!job.isOver()) {
                 ranDirectly(job, result, startedNanos);
               }
@@ -203,6 +206,9 @@ final class Batcher {
 
   private void ranDirectly(Job job, AsyncResult<DirectResult> result, long startedNanos) {
     int texts = job.spec().texts().size();
+    if (result.succeeded()) {
+      job.phases().tokenizedOnLane(result.result().tokenizeNanos());
+    }
     if (result.failed() || result.result().values() == null) {
       tokenized(job, 0, texts, result.map(DirectResult::tokens));
       return;
@@ -216,7 +222,7 @@ final class Batcher {
         };
     if (tokenized(job, 0, texts, result.map(DirectResult::tokens), rows)) {
       batch.forEach(job::started);
-      ran(batch, startedNanos);
+      ran(batch, nanoClock.getAsLong() - startedNanos - result.result().tokenizeNanos());
       deliver(batch, result.result().values());
     }
   }
@@ -381,11 +387,15 @@ final class Batcher {
               call.handle(), texts, false, call.maxTokens(), call.maxChunks(), call.truncateLeft());
     }
     tokenizeCalls++;
+    long startedNanos = nanoClock.getAsLong();
+    parts.forEach(part -> part.job.phases().tokenizingBegins(startedNanos));
     engine
         .tokenize(call, giveUp(deadlineNanos))
         .onComplete(
             result -> {
               tokenizeCalls--;
+              long endedNanos = nanoClock.getAsLong();
+              parts.forEach(part -> part.job.phases().tokenizingEnds(endedNanos));
               tokenized(parts, result);
               pumpTokenizer();
             });
@@ -501,7 +511,7 @@ final class Batcher {
         .onComplete(
             result -> {
               if (result.succeeded()) {
-                ran(batch, startedNanos);
+                ran(batch, nanoClock.getAsLong() - startedNanos);
                 deliver(batch, result.result());
                 laneIdle(lane);
               } else {
@@ -514,10 +524,18 @@ final class Batcher {
   private Future<float[]> forward(int lane, List<Row> rows, long deadlineNanos) {
     Engine.Model model = rows.get(0).job().spec().model().engineModel();
     ForwardCall call = new ForwardCall(model, rows.stream().map(Row::tokens).toList());
-    passes.put(lane, rows.stream().map(Row::job).collect(Collectors.toSet()));
+    Set<Job> running = rows.stream().map(Row::job).collect(Collectors.toSet());
+    long startedNanos = nanoClock.getAsLong();
+    running.forEach(job -> job.phases().passBegins(startedNanos));
+    passes.put(lane, running);
     return engine
         .forward(lane, call, giveUp(deadlineNanos))
-        .onComplete(ended -> passes.remove(lane));
+        .onComplete(
+            ended -> {
+              passes.remove(lane);
+              long endedNanos = nanoClock.getAsLong();
+              running.forEach(job -> job.phases().passEnds(endedNanos));
+            });
   }
 
   private void laneIdle(int lane) {
@@ -538,11 +556,17 @@ final class Batcher {
   }
 
   /** Counts a pass, and how fast it was. */
-  private void ran(List<Row> batch, long startedNanos) {
-    int width = batch.stream().mapToInt(Row::paddedLength).max().orElse(0);
-    counters = counters.ran(batch, width);
-    long nanos = Math.max(1, nanoClock.getAsLong() - startedNanos);
-    double rate = batch.size() * width * 1e9 / nanos * engine.inferenceLanes();
+  private void ran(List<Row> batch, long nanos) {
+    int width = 0;
+    long tokens = 0;
+    for (Row row : batch) {
+      width = Math.max(width, row.paddedLength());
+      tokens += row.tokens().length();
+    }
+    long padded = (long) width * batch.size();
+    counters = counters.ran(batch.size(), tokens, padded);
+    metrics.ran(batch.size(), tokens, padded, nanos);
+    double rate = padded * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
     tokensPerSecond += 0.1 * (rate - tokensPerSecond);
   }
 
@@ -654,6 +678,7 @@ final class Batcher {
       jobsById.remove(job.requestId());
     }
     forgetRows(job);
+    job.phases().over(nanoClock.getAsLong(), job.promptTokens());
     if (failure == null) {
       job.succeed();
     } else {

@@ -81,7 +81,9 @@ final class BusEndpoint<Q extends Record, R extends Record> {
       long millis =
           timeoutMillis(message.headers().get(Addresses.TIMEOUT_HEADER), maxTimeout.apply(request));
       String streamAddress = message.headers().get(Addresses.STREAM_ADDRESS_HEADER);
-      Call call = new Call(requestId, arrivedNanos + millis * 1_000_000, streamAddress);
+      Call call =
+          new Call(
+              requestId, arrivedNanos + millis * 1_000_000, streamAddress, new Phases(metrics));
       return within(millis, operation.run(request, call));
     } catch (RuntimeException failure) {
       return Future.failedFuture(failure);

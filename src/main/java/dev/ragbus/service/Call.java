@@ -6,5 +6,11 @@ package dev.ragbus.service;
  * @param requestId the caller's name for it, or one made
  * @param deadlineNanos when its time is over, by {@link System#nanoTime}
  * @param streamAddress where the caller reads frames; null where none was given
+ * @param phases takes the times of its work
  */
-record Call(String requestId, long deadlineNanos, String streamAddress) {}
+record Call(String requestId, long deadlineNanos, String streamAddress, Phases phases) {
+  /** One whose times nobody asks for. */
+  Call(String requestId, long deadlineNanos, String streamAddress) {
+    this(requestId, deadlineNanos, streamAddress, new Phases(null));
+  }
+}

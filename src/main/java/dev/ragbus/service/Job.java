@@ -82,6 +82,7 @@ final class Job {
   private final TokenizedTexts given;
   private final long deadlineNanos;
   private final String requestId;
+  private final Phases phases;
   private final Promise<Usage> promise = Promise.promise();
   private final Set<Row> waiting = Collections.newSetFromMap(new IdentityHashMap<>());
   private final Set<Integer> truncated = new HashSet<>();
@@ -97,17 +98,18 @@ final class Job {
   /** Also asked by the lane that a direct call runs on. */
   private volatile boolean over;
 
-  Job(Spec spec, long deadlineNanos, String requestId) {
-    this(spec, null, deadlineNanos, requestId);
-  }
-
-  /** A job whose tokens are known: the spec's texts then only count. */
-  Job(Spec spec, TokenizedTexts given, long deadlineNanos, String requestId) {
+  /**
+   * Made for a call.
+   *
+   * @param given the tokens, where they are known: the spec's texts then only count; else null
+   */
+  Job(Spec spec, TokenizedTexts given, Call call) {
     this.given = given;
     this.nextText = given == null ? 0 : spec.texts.size();
     this.spec = spec;
-    this.deadlineNanos = deadlineNanos;
-    this.requestId = requestId;
+    this.deadlineNanos = call.deadlineNanos();
+    this.requestId = call.requestId();
+    this.phases = call.phases();
     this.untokenized = spec.texts.size();
     this.openRowsOfText = new int[spec.texts.size()];
   }
@@ -122,6 +124,10 @@ final class Job {
 
   String requestId() {
     return requestId;
+  }
+
+  Phases phases() {
+    return phases;
   }
 
   Future<Usage> future() {

@@ -232,7 +232,7 @@ final class Operations {
       frames.end(Future.succeededFuture(Usage.NONE));
       return stream.control();
     }
-    Job job = new Job(reranking.spec(frames), call.deadlineNanos(), call.requestId());
+    Job job = new Job(reranking.spec(frames), null, call);
     stream.onFull(() -> batcher.pause(job)).drainHandler(v -> batcher.resume(job));
     stream.exceptionHandler(unwanted -> batcher.end(job, BusEndpoint.typed(unwanted)));
     frames.start();
@@ -250,7 +250,7 @@ final class Operations {
   }
 
   private Future<Usage> run(Job.Spec spec, TokenizedTexts given, Call call) {
-    return run(new Job(spec, given, call.deadlineNanos(), call.requestId()));
+    return run(new Job(spec, given, call));
   }
 
   private Future<Usage> run(Job job) {

@@ -123,7 +123,7 @@ public final class RagbusVerticle extends VerticleBase {
 
   private Future<Void> startModels(PackagedModels packaged) {
     models = new ModelRegistry(engine, options, packaged, context, System::nanoTime);
-    batcher = new Batcher(vertx, engine, options, System::nanoTime);
+    batcher = new Batcher(vertx, engine, options, metrics, System::nanoTime);
     garbage = new GarbageCollection(engine, options.python().gcInterval(), System::nanoTime);
     operations = new Operations(options, engine, models, batcher, streams);
     return models.start().compose(done -> warmUp());
@@ -283,6 +283,7 @@ public final class RagbusVerticle extends VerticleBase {
   private void observe() {
     if (engine != null) {
       engine.check(System.nanoTime());
+      metrics.observe(engine.lanes(), streams.count());
     }
     if (batcher != null) {
       metrics.observe(batcher.stats());
@@ -294,10 +295,7 @@ public final class RagbusVerticle extends VerticleBase {
     }
     if (functions != null && !observing) {
       observing = true;
-      functions
-          .stats()
-          .onSuccess(current -> metrics.observe(current, engine.abandoned()))
-          .onComplete(done -> observing = false);
+      functions.stats().onSuccess(metrics::observe).onComplete(done -> observing = false);
     }
   }
 

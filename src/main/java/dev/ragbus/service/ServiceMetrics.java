@@ -6,6 +6,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.Stats;
 import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.DistributionSummary;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.FunctionTimer;
 import io.micrometer.core.instrument.Gauge;
@@ -18,14 +19,19 @@ import io.micrometer.core.instrument.composite.CompositeMeterRegistry;
 import io.micrometer.core.instrument.distribution.ValueAtPercentile;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.vertx.micrometer.backends.BackendRegistries;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ToDoubleFunction;
+import java.util.function.ToLongFunction;
+import java.util.stream.LongStream;
 
 /**
  * A deployment's meters: kept in a registry of its own, for {@code rag.stats}, and in the
@@ -33,13 +39,30 @@ import java.util.function.ToDoubleFunction;
  * anywhere.
  */
 final class ServiceMetrics implements AutoCloseable {
+  private static final List<String> ROLES =
+      List.of("inference", "control", "loader", "fetcher", "memory", "function");
+
+  /** Failures that are counted from 0, so that a first one is seen as a change. */
+  private static final Set<Kind> OF_INTEREST =
+      EnumSet.of(Kind.OVERLOADED, Kind.TIMEOUT, Kind.CANCELLED);
+
+  private static final Duration[] BUCKETS =
+      LongStream.of(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000)
+          .mapToObj(Duration::ofMillis)
+          .toArray(Duration[]::new);
+
   private final CompositeMeterRegistry registry = new CompositeMeterRegistry();
   private final Tags tags;
   private final Map<String, Operation> operations = new LinkedHashMap<>();
   private final MultiGauge modelMemory;
   private final Map<String, Function> functions = new LinkedHashMap<>();
   private volatile Stats.Functions functionTotals = new Stats.Functions(0, 0, 0, 0, 0, 0, Map.of());
-  private volatile int abandonedLanes;
+  private volatile List<Stats.Lane> lanes = List.of();
+  private volatile int openStreams;
+  private final Timer pass;
+  private final DistributionSummary passRows;
+  private final DistributionSummary passTokens;
+  private final DistributionSummary passPaddedTokens;
   private volatile Stats.Queue queue = new Stats.Queue(0, 0, 0, 0, 0, 0, 0);
   private volatile Stats.ModelCache modelCache = new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0);
 
@@ -52,10 +75,6 @@ final class ServiceMetrics implements AutoCloseable {
     }
     gauge("ragbus.queue.items", of -> of.queue.items());
     gauge("ragbus.queue.tokens", of -> of.queue.tokens());
-    counter("ragbus.batches", of -> of.queue.batches());
-    counter("ragbus.batch.rows", of -> of.queue.rows());
-    counter("ragbus.batch.tokens.real", of -> of.queue.realTokens());
-    counter("ragbus.batch.tokens.padded", of -> of.queue.paddedTokens());
     counter("ragbus.rows.dropped", of -> of.queue.dropped());
     counter("ragbus.model.hits", of -> of.modelCache.hits());
     counter("ragbus.model.misses", of -> of.modelCache.misses());
@@ -64,7 +83,8 @@ final class ServiceMetrics implements AutoCloseable {
     counter("ragbus.model.loads.cancelled", of -> of.modelCache.cancelledLoads());
     gauge("ragbus.function.waiting", of -> of.functionTotals.waiting());
     gauge("ragbus.function.running", of -> of.functionTotals.running());
-    gauge("ragbus.lanes.abandoned", of -> of.abandonedLanes);
+    gauge("ragbus.streams.open", of -> of.openStreams);
+    ROLES.forEach(this::lanesOf);
     counter("ragbus.function.dropped", of -> of.functionTotals.dropped());
     counter("ragbus.function.tainted", of -> of.functionTotals.tainted());
     counter("ragbus.function.cache.hits", of -> of.functionTotals.cacheHits());
@@ -77,6 +97,16 @@ final class ServiceMetrics implements AutoCloseable {
             TimeUnit.MILLISECONDS)
         .tags(tags)
         .register(registry);
+    pass =
+        Timer.builder("ragbus.pass")
+            .description("a batch, from its handing to a lane to its result")
+            .tags(tags)
+            .serviceLevelObjectives(BUCKETS)
+            .register(registry);
+    passRows = summary("ragbus.pass.rows", "rows", 1, 2, 4, 8, 16, 32, 64);
+    passTokens = summary("ragbus.pass.tokens", "tokens", 16, 64, 128, 256, 512, 1024, 4096);
+    passPaddedTokens =
+        summary("ragbus.pass.tokens.padded", "tokens", 16, 64, 128, 256, 512, 1024, 4096);
     modelMemory = MultiGauge.builder("ragbus.model.memory").baseUnit("bytes").register(registry);
   }
 
@@ -86,6 +116,45 @@ final class ServiceMetrics implements AutoCloseable {
 
   private void counter(String name, ToDoubleFunction<ServiceMetrics> value) {
     FunctionCounter.builder(name, this, value).tags(tags).register(registry);
+  }
+
+  private DistributionSummary summary(String name, String unit, double... buckets) {
+    return DistributionSummary.builder(name)
+        .baseUnit(unit)
+        .tags(tags)
+        .serviceLevelObjectives(buckets)
+        .register(registry);
+  }
+
+  private void lanesOf(String role) {
+    lanes("ragbus.lanes", role, lane -> 1);
+    lanes("ragbus.lanes.busy", role, lane -> lane.state().equals("busy") ? 1 : 0);
+    lanes("ragbus.lanes.abandoned", role, Stats.Lane::abandoned);
+    FunctionCounter.builder("ragbus.lanes.replaced", this, sum(role, Stats.Lane::replaced))
+        .tags(tags.and("role", role))
+        .register(registry);
+  }
+
+  private void lanes(String name, String role, ToLongFunction<Stats.Lane> value) {
+    Gauge.builder(name, this, sum(role, value)).tags(tags.and("role", role)).register(registry);
+  }
+
+  private static ToDoubleFunction<ServiceMetrics> sum(
+      String role, ToLongFunction<Stats.Lane> value) {
+    return of -> of.lanes.stream().filter(lane -> lane.role().equals(role)).mapToLong(value).sum();
+  }
+
+  /**
+   * Counts a pass.
+   *
+   * @param tokens without padding
+   * @param paddedTokens with padding
+   */
+  void ran(int rows, long tokens, long paddedTokens, long nanos) {
+    pass.record(nanos, TimeUnit.NANOSECONDS);
+    passRows.record(rows);
+    passTokens.record(tokens);
+    passPaddedTokens.record(paddedTokens);
   }
 
   /** Takes the queue's state, on the event loop, for meters that other threads read. */
@@ -103,10 +172,15 @@ final class ServiceMetrics implements AutoCloseable {
     modelMemory.register(rows, true);
   }
 
-  /** Takes what there is to know of functions, and how many threads are lost. */
-  void observe(Stats.Functions current, int abandoned) {
+  /** Takes what there is to know of functions. */
+  void observe(Stats.Functions current) {
     functionTotals = current;
-    abandonedLanes = abandoned;
+  }
+
+  /** Takes what lanes are doing, and how many streams are being written. */
+  void observe(List<Stats.Lane> current, int streams) {
+    lanes = current;
+    openStreams = streams;
   }
 
   /** The meters of an operation. */
@@ -144,6 +218,10 @@ final class ServiceMetrics implements AutoCloseable {
   /** An operation's meters. */
   final class Operation {
     private final Timer timer;
+    private final Timer waiting;
+    private final Timer tokenizing;
+    private final Timer inference;
+    private final Counter tokens;
     private final Counter accepted;
     private final String name;
     private final Map<Kind, Counter> failed = new EnumMap<>(Kind.class);
@@ -158,6 +236,36 @@ final class ServiceMetrics implements AutoCloseable {
               .tags(own)
               .publishPercentiles(0.5, 0.99)
               .register(registry);
+      waiting = phase("ragbus.queue.time", "waiting for the tokenizer or for a lane");
+      tokenizing = phase("ragbus.tokenize.time", "being tokenised, nothing being on a lane");
+      inference = phase("ragbus.inference.time", "on at least one lane");
+      tokens = Counter.builder("ragbus.tokens").tags(own).register(registry);
+      OF_INTEREST.forEach(this::failures);
+    }
+
+    private Timer phase(String phase, String description) {
+      return Timer.builder(phase)
+          .description("of a request: " + description)
+          .tags(tags.and("operation", name))
+          .serviceLevelObjectives(BUCKETS)
+          .register(registry);
+    }
+
+    private Counter failures(Kind kind) {
+      return failed.computeIfAbsent(
+          kind,
+          each ->
+              Counter.builder("ragbus.failures")
+                  .tags(tags.and("operation", name, "kind", each.name()))
+                  .register(registry));
+    }
+
+    /** A request's texts have run, or will not. */
+    void ran(Phases phases, int promptTokens) {
+      waiting.record(phases.waitingNanos(), TimeUnit.NANOSECONDS);
+      tokenizing.record(phases.tokenizingNanos(), TimeUnit.NANOSECONDS);
+      inference.record(phases.inferenceNanos(), TimeUnit.NANOSECONDS);
+      tokens.increment(promptTokens);
     }
 
     void accepted() {
@@ -169,19 +277,17 @@ final class ServiceMetrics implements AutoCloseable {
     }
 
     void failed(Kind kind) {
-      failed
-          .computeIfAbsent(
-              kind,
-              each ->
-                  Counter.builder("ragbus.failures")
-                      .tags(tags.and("operation", name, "kind", each.name()))
-                      .register(registry))
-          .increment();
+      failures(kind).increment();
     }
 
     private Stats.Operation stats() {
       Map<String, Long> failures = new LinkedHashMap<>();
-      failed.forEach((kind, counter) -> failures.put(kind.name(), (long) counter.count()));
+      failed.forEach(
+          (kind, counter) -> {
+            if (counter.count() > 0) {
+              failures.put(kind.name(), (long) counter.count());
+            }
+          });
       return new Stats.Operation(
           (long) accepted.count(),
           timer.count(),

@@ -31,13 +31,15 @@ class BatcherTest {
   private static final String TEN = "0123456789";
 
   private final ManualTime time = new ManualTime();
+  private final ServiceMetrics metrics = new ServiceMetrics("rag");
   private FakeEngine engine = new FakeEngine(1);
   private Batcher batcher = batcher(new JsonObject());
+  private final ServiceMetrics.Operation meters = metrics.operation("embed");
   private final LoadedModel model = loaded("m", false);
 
   private Batcher batcher(JsonObject batching) {
     RagbusOptions options = FakeEngine.options(new JsonObject().put("batching", batching));
-    return new Batcher(time.vertx(), engine, options, time::nanos);
+    return new Batcher(time.vertx(), engine, options, metrics, time::nanos);
   }
 
   private void lanes(int lanes, JsonObject batching) {
@@ -86,7 +88,7 @@ class BatcherTest {
                 float[] row = java.util.Arrays.copyOfRange(values, offset, offset + outputs);
                 assertThat(rows.put(text, row)).as("row of text %s run once", text).isNull();
               });
-      job = new Job(spec, time.inMillis(millis), id);
+      job = new Job(spec, null, new Call(id, time.inMillis(millis), null, new Phases(meters)));
       batcher
           .submit(job)
           .onComplete(result -> answers.add(result.succeeded() ? result.result() : result.cause()));
@@ -112,8 +114,8 @@ class BatcherTest {
       job =
           new Job(
               new Job.Spec(model, query, texts, false, 0, maxChunks, false, true, 0, true, this),
-              time.inMillis(10_000),
-              "watched");
+              null,
+              new Call("watched", time.inMillis(10_000), null));
       batcher.submit(job).onSuccess(result -> usage = result);
     }
 
@@ -1050,5 +1052,40 @@ class BatcherTest {
     Set<Kind> kinds = new HashSet<>();
     all.stream().filter(job -> !job.succeeded()).forEach(job -> kinds.add(job.failure().kind()));
     return kinds;
+  }
+
+  private static List<Long> millis(Phases phases) {
+    return java.util.stream.LongStream.of(
+            phases.waitingNanos(), phases.tokenizingNanos(), phases.inferenceNanos())
+        .mapToObj(nanos -> nanos / 1_000_000)
+        .toList();
+  }
+
+  @Test
+  void aRequestsTimeIsThatOfItsPhases() {
+    Submitted first = submit("first");
+    engine.held.add(FakeEngine.Held.TOKENIZE);
+    time.advanceMillis(1);
+    Submitted second = submit("second");
+    time.advanceMillis(2);
+    engine.finishTokenizing();
+    time.advanceMillis(4);
+    engine.finish();
+    time.advanceMillis(8);
+    engine.finish();
+
+    assertThat(millis(first.job.phases())).containsExactly(0L, 0L, 7L);
+    assertThat(millis(second.job.phases())).containsExactly(4L, 2L, 8L);
+  }
+
+  @Test
+  void aRequestThatIsOverTakesNoMoreTime() {
+    submit("busy");
+    Submitted waiting = submit("late", 3, "waits");
+    time.advanceMillis(5);
+    engine.finish();
+
+    assertThat(waiting.failure().kind()).isEqualTo(Kind.TIMEOUT);
+    assertThat(millis(waiting.job.phases())).containsExactly(3L, 0L, 0L);
   }
 }

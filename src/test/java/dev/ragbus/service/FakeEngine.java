@@ -217,8 +217,8 @@ final class FakeEngine implements Engine {
               ForwardCall batch = call.batch(tokens);
               return call.suits().test(batch)
                   ? forward(lane, batch, giveUpNanos)
-                      .map(values -> new DirectResult(tokens, values))
-                  : Future.succeededFuture(new DirectResult(tokens, null));
+                      .map(values -> new DirectResult(tokens, values, 0))
+                  : Future.succeededFuture(new DirectResult(tokens, null, 0));
             });
   }
 

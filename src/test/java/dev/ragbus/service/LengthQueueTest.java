@@ -24,8 +24,8 @@ class LengthQueueTest {
         new LoadedModel(ModelSpec.of("m", ModelType.EMBEDDING), FakeEngine.model(1, false), 0);
     return new Job(
         new Job.Spec(model, null, List.of(), false, 0, 1, false, true, 0, true, (t, v, o) -> {}),
-        0,
-        "id");
+        null,
+        new Call("id", 0, null));
   }
 
   private Row row(Job job, int length, long turn) {

@@ -90,7 +90,8 @@ class OperationsTest {
         FakeEngine.options(new JsonObject().put("models", preferred).put("limits", limits));
     PackagedModels none = PackagedModels.of(folder, ClassLoader.getPlatformClassLoader());
     models = new ModelRegistry(engine, options, none, ManualTime.context(), time::nanos);
-    Batcher batcher = new Batcher(time.vertx(), engine, options, time::nanos);
+    Batcher batcher =
+        new Batcher(time.vertx(), engine, options, new ServiceMetrics("rag"), time::nanos);
     operations =
         new Operations(options, engine, models, batcher, new BusStreams(time.vertx(), time::nanos));
     assertThat(models.start().succeeded()).isTrue();

@@ -69,7 +69,7 @@ class RerankStreamTest {
         () -> {
           ModelRegistry models =
               new ModelRegistry(engine, options, none, ManualTime.context(), System::nanoTime);
-          batcher = new Batcher(vertx, engine, options, System::nanoTime);
+          batcher = new Batcher(vertx, engine, options, metrics, System::nanoTime);
           Operations operations = new Operations(options, engine, models, batcher, streams);
           serve(RAG.rerankStream(), operations::rerankStream);
           serve(RAG.rerank(), operations::rerank);

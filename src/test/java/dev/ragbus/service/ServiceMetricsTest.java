@@ -83,11 +83,6 @@ class ServiceMetricsTest {
       assertThat(registry.get("ragbus.queue.items").tag("prefix", "pre").gauge().value())
           .isEqualTo(3);
       assertThat(registry.get("ragbus.queue.tokens").gauge().value()).isEqualTo(40);
-      assertThat(registry.get("ragbus.batches").functionCounter().count()).isEqualTo(5);
-      assertThat(registry.get("ragbus.batch.rows").functionCounter().count()).isEqualTo(6);
-      assertThat(registry.get("ragbus.batch.tokens.real").functionCounter().count()).isEqualTo(70);
-      assertThat(registry.get("ragbus.batch.tokens.padded").functionCounter().count())
-          .isEqualTo(80);
       assertThat(registry.get("ragbus.rows.dropped").functionCounter().count()).isEqualTo(9);
       assertThat(registry.get("ragbus.requests").tag("operation", "embed").counter().count())
           .isEqualTo(1);
@@ -108,6 +103,31 @@ class ServiceMetricsTest {
       assertThat(registry.get("ragbus.model.memory").gauges())
           .extracting(gauge -> gauge.getId().getTag("model"))
           .containsExactly("embedding:b");
+      metrics.ran(3, 20, 24, 5_000_000);
+      assertThat(registry.get("ragbus.pass").timer().totalTime(TimeUnit.MILLISECONDS)).isEqualTo(5);
+      assertThat(registry.get("ragbus.pass.rows").summary().totalAmount()).isEqualTo(3);
+      assertThat(registry.get("ragbus.pass.tokens").summary().totalAmount()).isEqualTo(20);
+      assertThat(registry.get("ragbus.pass.tokens.padded").summary().totalAmount()).isEqualTo(24);
+      metrics.observe(
+          List.of(
+              new Stats.Lane("a", "inference", "busy", 1, 2, 1),
+              new Stats.Lane("b", "inference", "idle", 1, 1, 0),
+              new Stats.Lane("c", "control", "busy", 1, 0, 0)),
+          4);
+      assertThat(registry.get("ragbus.streams.open").gauge().value()).isEqualTo(4);
+      assertThat(registry.get("ragbus.lanes").tag("role", "inference").gauge().value())
+          .isEqualTo(2);
+      assertThat(registry.get("ragbus.lanes.busy").tag("role", "inference").gauge().value())
+          .isEqualTo(1);
+      assertThat(registry.get("ragbus.lanes.abandoned").tag("role", "inference").gauge().value())
+          .isEqualTo(1);
+      assertThat(
+              registry
+                  .get("ragbus.lanes.replaced")
+                  .tag("role", "inference")
+                  .functionCounter()
+                  .count())
+          .isEqualTo(3);
       metrics.close();
       assertThat(registry.getMeters())
           .filteredOn(meter -> meter.getId().getName().startsWith("ragbus"))
