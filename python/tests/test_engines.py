@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import CROSS_ENCODER, GOLDEN, Lane, ask
+from conftest import CROSS_ENCODER, GOLDEN, Failure, Lane, ask
 
 from ragbus import registry
 from ragbus.errors import RagbusError
@@ -21,7 +23,6 @@ from ragbus.model import ENGINE_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from ragbus.engines import Engine
 
@@ -236,3 +237,23 @@ def test_the_golden_cross_encoder(
     tokens = lane.tokenize(model["handle"], [expected["query"], *golden_scores["documents"]], pair=True)
     np.testing.assert_allclose(lane.forward(model, tokens)[:, 0], expected["sigmoid"], atol=1e-4)
     np.testing.assert_allclose(lane.forward(model, tokens, flags=0)[:, 0], expected["raw"], atol=1e-4)
+
+
+@pytest.mark.torch
+def test_safetensors_that_lack_weights_are_refused(tmp_path: Path, lane: Lane) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    def without(part: str) -> str:
+        folder = Path(shutil.copytree(FAMILIES / "bert", tmp_path / part))
+        tensors = load_file(folder / "model.safetensors")
+        kept = {name: value for name, value in tensors.items() if part not in name}
+        save_file(kept, folder / "model.safetensors", {"format": "pt"})
+        return str(folder)
+
+    with pytest.raises(
+        Failure, match=r"RUNTIME: .*model\.safetensors lacks .* weights, such as encoder\.layer\.0\.attention\.output"
+    ):
+        ask("load", name="m", path=without("layer.0.attention.output"), engine="torch")
+    model = ask("load", name="m", path=without("pooler"), engine="torch")  # which no embedding is made of
+    assert np.isfinite(lane.embed(model, ["refund"])).all()
+    ask("unload", handle=model["handle"])

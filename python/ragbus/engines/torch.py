@@ -138,13 +138,29 @@ def _modules(folder: ModelFolder, device: str, kind: torch.dtype) -> tuple[Any, 
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": kind},
         )
+        missing = _missing(model[0].model, folder)
     except Exception as error:
         raise RagbusError("RUNTIME", f"cannot load the weights {folder.weights}: {error}") from error
+    if missing:
+        raise RagbusError("RUNTIME", f"{folder.weights} lacks {len(missing)} of the model's weights, such as {missing[0]}")
     modules = [module for module in model.to(kind).eval().children() if not isinstance(module, Normalize)]
     if folder.pooling is not None:
         modes = [_POOLINGS.get(name, name) for name in folder.pooling.split("+")]
         modules[1] = Pooling(modules[0].get_embedding_dimension(), modes)
     return tuple(modules)
+
+
+def _missing(model: Any, folder: ModelFolder) -> list[str]:
+    """Return the weights that a file lacks, which transformers fills with random numbers.
+
+    It tells of them only where its models are loaded by themselves, so this one is loaded once more. The pooler of an embedding
+    model does not count: nothing here reads it.
+    """
+    _, info = type(model).from_pretrained(
+        model.name_or_path, config=model.config, local_files_only=True, use_safetensors=True, output_loading_info=True
+    )
+    unused = "pooler." if folder.model_type == "embedding" else ()
+    return sorted(name for name in info["missing_keys"] if not name.startswith(unused))
 
 
 def _outputs(engine: TorchEngine) -> int:
