@@ -108,7 +108,9 @@ def missing_from(folder: Path) -> str | None:
     if not folder.is_dir():
         return f"{folder} is no folder"
     if not (folder / "tokenizer.json").is_file():
-        return f"{folder} has no tokenizer.json"
+        below = next((it.parent.name for it in sorted(folder.glob("*_Transformer/tokenizer.json"))), None)
+        said = f": it is in {below}, which is read only where its files lie beside modules.json" if below else ""
+        return f"{folder} has no tokenizer.json{said}"
     if not any((folder / name).is_file() for name in ALL_FILES):
         pickle = next((name for name in PICKLES if (folder / name).is_file()), None)
         refused = f"; {pickle} is a pickle, which may run code and is never read" if pickle else ""

@@ -291,6 +291,12 @@ def test_bad_input_is_named_and_nothing_stays(
     assert registry.loaded() == before
 
 
+def test_a_transformer_in_a_folder_below_is_named(tmp_path: Path) -> None:
+    shutil.copytree(FAMILIES / "bert", tmp_path / "0_Transformer")
+    with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: .* has no tokenizer\.json: it is in 0_Transformer"):
+        ask("load", name="m", path=str(tmp_path))
+
+
 def test_layers_that_do_not_follow_each_other(engine: str, copy: Callable[..., Path]) -> None:
     folder = copy("bert-dense")
     listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
