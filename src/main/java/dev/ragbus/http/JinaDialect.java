@@ -2,7 +2,6 @@ package dev.ragbus.http;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.databind.annotation.JsonDeserialize;
-import dev.ragbus.RagbusException;
 import dev.ragbus.Ranking;
 import dev.ragbus.RerankRequest;
 import dev.ragbus.RerankStream;
@@ -48,14 +47,7 @@ final class JinaDialect implements Dialect {
       Boolean runningTop) {
 
     List<String> ranked() {
-      if (documents != null && texts != null) {
-        throw RagbusException.invalid("documents and texts exclude each other");
-      }
-      List<String> ranked = documents != null ? documents : texts;
-      if (ranked == null || ranked.isEmpty()) {
-        throw RagbusException.invalid("documents is required and must not be empty");
-      }
-      return ranked;
+      return TextsReader.either(documents, texts, "documents");
     }
 
     RerankRequest request() {

@@ -112,14 +112,7 @@ final class TeiDialect implements Dialect {
 
     /** What the texts are called here. */
     List<String> ranked() {
-      if (documents != null && texts != null) {
-        throw RagbusException.invalid("documents and texts exclude each other");
-      }
-      List<String> ranked = documents != null ? documents : texts;
-      if (ranked == null || ranked.isEmpty()) {
-        throw RagbusException.invalid("texts is required and must not be empty");
-      }
-      return ranked;
+      return TextsReader.either(documents, texts, "texts");
     }
 
     RerankRequest request() {

@@ -57,4 +57,20 @@ final class TextsReader extends StdDeserializer<List<String>> {
     }
     return parser.getText();
   }
+
+  /**
+   * The texts to rank, which clients call {@code documents} or {@code texts}.
+   *
+   * @param word what they are called where there are none
+   */
+  static List<String> either(List<String> documents, List<String> texts, String word) {
+    if (documents != null && texts != null) {
+      throw RagbusException.invalid("documents and texts exclude each other");
+    }
+    List<String> given = documents != null ? documents : texts;
+    if (given == null || given.isEmpty()) {
+      throw RagbusException.invalid(word + " is required and must not be empty");
+    }
+    return given;
+  }
 }
