@@ -6,7 +6,8 @@ import java.util.List;
  * What a request cost.
  *
  * @param promptTokens the tokens the model read, special tokens included, padding not
- * @param truncated the indices of the texts that were cut to fit, ascending
+ * @param truncated the indices of the texts that were cut to fit, ascending; in a ranking all of
+ *     them where the query was
  */
 public record Usage(int promptTokens, List<Integer> truncated) {
   /** Nothing read, nothing cut. */

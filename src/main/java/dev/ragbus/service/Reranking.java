@@ -195,10 +195,15 @@ final class Reranking {
         bySimilarity ? ofTextsAlone(usage) : usage);
   }
 
-  /** The query was embedded as text 0; the request's own texts count from 0. */
-  private static Usage ofTextsAlone(Usage usage) {
+  /**
+   * The query was embedded as text 0; the request's own texts count from 0. Where the query was cut
+   * all of them count as cut, as they do in pairs.
+   */
+  private Usage ofTextsAlone(Usage usage) {
     List<Integer> truncated =
-        usage.truncated().stream().filter(index -> index > 0).map(index -> index - 1).toList();
+        usage.truncated().contains(0)
+            ? IntStream.range(0, scores.length).boxed().toList()
+            : usage.truncated().stream().map(index -> index - 1).toList();
     return new Usage(usage.promptTokens(), truncated);
   }
 }

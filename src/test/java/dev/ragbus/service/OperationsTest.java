@@ -463,6 +463,8 @@ class OperationsTest {
             .withModel("e")
             .withTruncation(false, TruncationDirection.RIGHT);
     assertThat(rerankFailure(longQuery).getMessage()).contains("query has 65 tokens");
+    RerankRequest cutQuery = longQuery.withTruncation(true, TruncationDirection.RIGHT);
+    assertThat(rerank(cutQuery).usage()).isEqualTo(new Usage(65, List.of(0)));
   }
 
   @Test
