@@ -61,7 +61,8 @@ public record Stats(
    *
    * @param name its name
    * @param role what it runs
-   * @param state {@code idle}, {@code busy}, {@code starting} or {@code closed}
+   * @param state {@code idle}, {@code busy}, {@code starting}, {@code closed}, or {@code
+   *     unresponsive}: it has given no sign of life for a second
    * @param calls calls run
    * @param replaced how often its thread was abandoned and replaced
    * @param abandoned threads that were abandoned and are still stuck

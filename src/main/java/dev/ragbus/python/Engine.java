@@ -40,8 +40,6 @@ public interface Engine {
     DECODE("decode", Place.CONTROL),
     /** Collects garbage and gives memory back. */
     COLLECT("collect", Place.MEMORY),
-    /** Answers; shows that the interpreter can be had. */
-    PING("ping", Place.CONTROL),
     /** What Python knows of itself. */
     STATS("stats", Place.CONTROL);
 

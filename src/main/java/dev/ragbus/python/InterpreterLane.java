@@ -6,6 +6,7 @@ import dev.ragbus.Stats;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
+import io.vertx.core.json.JsonObject;
 import io.vertx.core.spi.metrics.PoolMetrics;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -35,6 +36,9 @@ final class InterpreterLane {
    * gains.
    */
   private static final long PATIENCE_NANOS = 200_000;
+
+  /** A lane that owes a sign of life for so long is {@code unresponsive}. */
+  private static final long RESPONSE_NANOS = 1_000_000_000;
 
   /** What a lane is for. */
   enum Role {
@@ -110,6 +114,13 @@ final class InterpreterLane {
     }
   }
 
+  /** Asks for a sign of life, which a lane that is busy gives by its calls. */
+  void probe() {
+    if (!closed) {
+      current.probe();
+    }
+  }
+
   /** How many threads were given up and are still stuck. */
   int abandoned() {
     abandoned.removeIf(Interpreter::hasEnded);
@@ -170,12 +181,14 @@ final class InterpreterLane {
     private final Promise<T> promise = Promise.promise();
     private final Function<Bridge, T> work;
     private final long giveUpNanos;
+    private final PoolMetrics<Object, Object> metrics;
     private final Object queued;
 
-    Call(Function<Bridge, T> work, long giveUpNanos, Object queued) {
+    Call(Function<Bridge, T> work, long giveUpNanos, PoolMetrics<Object, Object> metrics) {
       this.work = work;
       this.giveUpNanos = giveUpNanos;
-      this.queued = queued;
+      this.metrics = metrics;
+      this.queued = metrics == null ? null : metrics.enqueue();
     }
 
     /** On the lane's thread. */
@@ -220,6 +233,10 @@ final class InterpreterLane {
     private final Call<Void> closing = new Call<>(bridge -> null, Long.MAX_VALUE, null);
     private final Thread thread = new Thread(null, this::run, name, STACK_BYTES);
     private boolean open;
+    private Call<?> probe;
+
+    /** When there was a sign of life last, or none began to be owed. */
+    private long aliveNanos;
 
     Interpreter() {
       thread.setDaemon(true);
@@ -236,10 +253,27 @@ final class InterpreterLane {
     }
 
     <T> Future<T> submit(Function<Bridge, T> work, long giveUpNanos) {
-      Call<T> call = new Call<>(work, giveUpNanos, metrics == null ? null : metrics.enqueue());
+      Call<T> call = new Call<>(work, giveUpNanos, metrics);
+      if (pending.isEmpty() && probe == null) {
+        aliveNanos = System.nanoTime();
+      }
       pending.add(call);
       queue.add(call);
       return call.promise.future();
+    }
+
+    /** Not among the pending calls: it makes no lane busy, and hides no call that is overdue. */
+    void probe() {
+      if (open && probe == null && pending.isEmpty()) {
+        aliveNanos = System.nanoTime();
+        probe = new Call<>(bridge -> bridge.call("ping", new JsonObject()), Long.MAX_VALUE, null);
+        queue.add(probe);
+      }
+    }
+
+    /** A call of the control lane is short; others may take as long as their requests may. */
+    private boolean owesSign() {
+      return probe != null || (role == Role.CONTROL && !pending.isEmpty());
     }
 
     boolean overdue(long nowNanos) {
@@ -267,10 +301,20 @@ final class InterpreterLane {
     }
 
     String state() {
-      return !open ? "starting" : pending.isEmpty() ? "idle" : "busy";
+      if (!open) {
+        return "starting";
+      }
+      if (owesSign() && System.nanoTime() - aliveNanos > RESPONSE_NANOS) {
+        return "unresponsive";
+      }
+      return pending.isEmpty() ? "idle" : "busy";
     }
 
     <T> void ended(Call<T> call, T value, Throwable failure) {
+      aliveNanos = System.nanoTime();
+      if (call == probe) {
+        probe = null;
+      }
       if (!pending.remove(call)) {
         return;
       }

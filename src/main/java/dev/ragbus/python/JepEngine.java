@@ -246,6 +246,11 @@ public final class JepEngine implements Engine {
     all.forEach(lane -> lane.check(nowNanos));
   }
 
+  /** Asks every idle lane for a sign of life; to be called often. */
+  public void probe() {
+    all.forEach(InterpreterLane::probe);
+  }
+
   /** The lanes that run registered functions. */
   public FunctionLanes functions() {
     return functions;

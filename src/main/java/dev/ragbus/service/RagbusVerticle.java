@@ -50,7 +50,9 @@ import java.util.function.Function;
  */
 public final class RagbusVerticle extends VerticleBase {
   private static final System.Logger LOG = System.getLogger(RagbusVerticle.class.getName());
-  private static final long PING_MILLIS = 1_000;
+
+  /** With the second that lanes have to answer, one that is stuck is seen within 1.5 s. */
+  private static final long PROBE_MILLIS = 500;
 
   private RagbusOptions options;
   private ServiceMetrics metrics;
@@ -95,6 +97,7 @@ public final class RagbusVerticle extends VerticleBase {
     streams = new BusStreams(vertx, System::nanoTime);
     serve();
     vertx.setPeriodic(1_000, timer -> observe());
+    vertx.setPeriodic(PROBE_MILLIS, timer -> probe());
     String id = "-" + deploymentID();
     Path cacheFolder = PythonEnvironment.Settings.defaultCacheFolder();
     return context
@@ -230,7 +233,12 @@ public final class RagbusVerticle extends VerticleBase {
         NoArguments.class,
         clearing,
         (q, c) -> ready().cleanup(q, c));
-    serve(at.health(), "health", NoArguments.class, other, (q, c) -> health());
+    serve(
+        at.health(),
+        "health",
+        NoArguments.class,
+        other,
+        (q, c) -> Future.succeededFuture(health()));
     serve(at.stats(), "stats", NoArguments.class, other, (q, c) -> stats());
     vertx.eventBus().<JsonObject>consumer(at.cancel(), message -> cancel(message.body()));
   }
@@ -280,6 +288,12 @@ public final class RagbusVerticle extends VerticleBase {
     }
   }
 
+  private void probe() {
+    if (engine != null) {
+      engine.probe();
+    }
+  }
+
   private void observe() {
     if (engine != null) {
       engine.check(System.nanoTime());
@@ -299,54 +313,30 @@ public final class RagbusVerticle extends VerticleBase {
     }
   }
 
-  private Future<Health> health() {
+  /** What the lanes' signs of life tell; it asks nobody, so nothing that is stuck holds it up. */
+  private Health health() {
     if (engine == null || state != State.SERVING) {
       Health.Check check = new Health.Check("service", "DOWN", state.name());
-      return Future.succeededFuture(new Health("DOWN", false, List.of(check)));
+      return new Health("DOWN", false, List.of(check));
     }
-    return ping()
-        .map(
-            answered -> {
-              List<Health.Check> checks = new ArrayList<>();
-              checks.add(
-                  new Health.Check(
-                      "interpreter", up(answered), answered ? "answers" : "does not answer"));
-              int abandoned = engine.abandoned();
-              boolean lanesOpen = abandoned < FunctionQueue.MAX_ABANDONED;
-              checks.add(
-                  new Health.Check(
-                      "lanes", up(lanesOpen), abandoned + " threads are stuck in Python"));
-              for (Stats.Lane lane : engine.lanes()) {
-                boolean open = lane.state().equals("idle") || lane.state().equals("busy");
-                lanesOpen &= open;
-                checks.add(new Health.Check(lane.name(), up(open), lane.state()));
-              }
-              String embedding = models.defaultEmbedding();
-              checks.add(
-                  new Health.Check(
-                      "models",
-                      "UP",
-                      "embedding " + embedding + ", reranker " + models.defaultReranker()));
-              return new Health(up(answered && lanesOpen), true, checks);
-            });
+    List<Health.Check> checks = new ArrayList<>();
+    int abandoned = engine.abandoned();
+    boolean up = abandoned < FunctionQueue.MAX_ABANDONED;
+    checks.add(new Health.Check("lanes", up(up), abandoned + " threads are stuck in Python"));
+    for (Stats.Lane lane : engine.lanes()) {
+      boolean open = lane.state().equals("idle") || lane.state().equals("busy");
+      up &= open;
+      checks.add(new Health.Check(lane.name(), up(open), lane.state()));
+    }
+    String embedding = models.defaultEmbedding();
+    checks.add(
+        new Health.Check(
+            "models", "UP", "embedding " + embedding + ", reranker " + models.defaultReranker()));
+    return new Health(up(up), true, checks);
   }
 
   private static String up(boolean good) {
     return good ? "UP" : "DOWN";
-  }
-
-  /** Whether Python answers on the control lane in time. */
-  private Future<Boolean> ping() {
-    Promise<Boolean> promise = Promise.promise();
-    long timer = vertx.setTimer(PING_MILLIS, id -> promise.tryComplete(false));
-    engine
-        .control(Engine.Control.PING, new JsonObject())
-        .onComplete(
-            result -> {
-              vertx.cancelTimer(timer);
-              promise.tryComplete(result.succeeded());
-            });
-    return promise.future();
   }
 
   private Future<Stats> stats() {

@@ -220,6 +220,46 @@ class FunctionDeadlinesTest {
   }
 
   @Test
+  void aCallThatKeepsTheInterpreterLockIsSeenAndSoIsItsEnd() {
+    start("30s", 1);
+    register("keeper", "import ctypes\ndef f():\n    ctypes.PyDLL(None).sleep(5)\n", spec -> spec);
+    assertThat(Await.result(ragbus.health()).up()).isTrue();
+
+    Future<FunctionResult> kept = ragbus.call("keeper");
+    long wedged = System.nanoTime();
+    await().until(() -> !Await.result(ragbus.health()).up());
+    long downMillis = (System.nanoTime() - wedged) / 1_000_000;
+    Health down = Await.result(ragbus.health());
+    Await.result(kept);
+    long freed = System.nanoTime();
+    await().until(() -> Await.result(ragbus.health()).up());
+
+    assertThat(downMillis).isLessThan(2_000);
+    assertThat(down.checks())
+        .filteredOn(check -> check.detail().equals("unresponsive"))
+        .extracting(Health.Check::id)
+        .anyMatch(id -> id.contains("control"))
+        .anyMatch(id -> id.contains("inference"));
+    assertThat((System.nanoTime() - freed) / 1_000_000).isLessThan(2_000);
+  }
+
+  @Test
+  void aLaneThatIsBusyIsAlive() {
+    start("30s", 1);
+    register("sleeper", "import time\ndef f():\n    time.sleep(2.5)\n", spec -> spec);
+    Future<FunctionResult> sleeping = ragbus.call("sleeper");
+    List<Boolean> up = new ArrayList<>();
+    await()
+        .until(
+            () -> {
+              up.add(Await.result(ragbus.health()).up());
+              return sleeping.isComplete();
+            });
+
+    assertThat(up).doesNotContain(false);
+  }
+
+  @Test
   void whatWaitsBehindAnotherIsDroppedBeforeItRuns() {
     start("30s", 1);
     register("sleeper", "import time\ndef f():\n    time.sleep(0.3)\n    return 1\n", spec -> spec);
