@@ -20,6 +20,9 @@ public record Addresses(String prefix) {
   /** Header: where the frames of a stream go, an address private to the caller. */
   public static final String STREAM_ADDRESS_HEADER = "stream-address";
 
+  /** Header of a reply: {@link Timings#header}, where texts were run. */
+  public static final String TIMINGS_HEADER = "server-timing";
+
   /** Checks the prefix. */
   public Addresses {
     Objects.requireNonNull(prefix, "prefix");

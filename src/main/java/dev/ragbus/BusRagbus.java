@@ -10,6 +10,7 @@ import io.vertx.core.json.JsonObject;
 import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /** {@link Ragbus} over the event bus. Immutable but for the set of models it knows to be loaded. */
@@ -31,6 +32,10 @@ final class BusRagbus implements Ragbus {
   private final Duration timeout;
 
   private final String requestId;
+
+  /** Told the timings of replies; null for nobody. */
+  private final Consumer<Timings> timings;
+
   private final Set<String> knownModels;
 
   private BusRagbus(
@@ -38,17 +43,19 @@ final class BusRagbus implements Ragbus {
       Addresses addresses,
       Duration timeout,
       String requestId,
+      Consumer<Timings> timings,
       Set<String> knownModels) {
     this.vertx = vertx;
     this.addresses = addresses;
     this.timeout = timeout;
     this.requestId = requestId;
+    this.timings = timings;
     this.knownModels = knownModels;
   }
 
   static Ragbus create(Vertx vertx, Addresses addresses) {
     MessageCodecs.register(vertx);
-    return new BusRagbus(vertx, addresses, null, null, ConcurrentHashMap.newKeySet());
+    return new BusRagbus(vertx, addresses, null, null, null, ConcurrentHashMap.newKeySet());
   }
 
   @Override
@@ -56,7 +63,7 @@ final class BusRagbus implements Ragbus {
     if (timeout.toMillis() < 1) {
       throw new IllegalArgumentException("timeout must be at least 1 ms, not " + timeout);
     }
-    return new BusRagbus(vertx, addresses, timeout, requestId, knownModels);
+    return new BusRagbus(vertx, addresses, timeout, requestId, timings, knownModels);
   }
 
   @Override
@@ -64,7 +71,12 @@ final class BusRagbus implements Ragbus {
     if (!RequestIds.valid(requestId)) {
       throw new IllegalArgumentException("request id must match " + RequestIds.PATTERN);
     }
-    return new BusRagbus(vertx, addresses, timeout, requestId, knownModels);
+    return new BusRagbus(vertx, addresses, timeout, requestId, timings, knownModels);
+  }
+
+  @Override
+  public Ragbus withTimings(Consumer<Timings> handler) {
+    return new BusRagbus(vertx, addresses, timeout, requestId, handler, knownModels);
   }
 
   @Override
@@ -209,8 +221,16 @@ final class BusRagbus implements Ragbus {
     return vertx
         .eventBus()
         .<T>request(address, body, options)
-        .map(Message::body)
+        .map(this::body)
         .recover(failure -> Future.failedFuture(typed(failure, address, millis)));
+  }
+
+  private <T> T body(Message<T> reply) {
+    String spent = timings == null ? null : reply.headers().get(Addresses.TIMINGS_HEADER);
+    if (spent != null) {
+      timings.accept(Timings.parse(spent));
+    }
+    return reply.body();
   }
 
   /** Asks for a stream; it stands still until it has a handler. */

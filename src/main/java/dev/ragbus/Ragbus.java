@@ -4,6 +4,7 @@ import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import java.time.Duration;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * The client of a Ragbus deployment: embeddings, rerankings, model management and Python functions
@@ -47,6 +48,14 @@ public interface Ragbus {
    * @param requestId {@code ^[A-Za-z0-9._-]{1,64}$}
    */
   Ragbus withRequestId(String requestId);
+
+  /**
+   * The same client, which also tells where the time went of each request sent through it whose
+   * texts were run and that is answered with a result. A stream tells nothing.
+   *
+   * @param handler called before the request's future completes
+   */
+  Ragbus withTimings(Consumer<Timings> handler);
 
   /** Texts to vectors, in the order of the texts. */
   Future<Embeddings> embed(EmbedRequest request);

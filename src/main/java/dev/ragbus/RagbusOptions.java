@@ -349,6 +349,7 @@ public record RagbusOptions(
    * @param bodyTimeout how long a request may take to send its body
    * @param idleTimeout how long a connection may be without a request under way, and how long a
    *     client may take to read a reply
+   * @param accessLog whether each request is logged, by {@code dev.ragbus.http.access}
    */
   public record Http(
       String host,
@@ -362,11 +363,12 @@ public record RagbusOptions(
       Integer maxRequestsPerClient,
       Duration headerTimeout,
       Duration bodyTimeout,
-      Duration idleTimeout) {
+      Duration idleTimeout,
+      Boolean accessLog) {
     private static final Pattern ORIGIN = Pattern.compile("https?://[^/?#\\s*]+");
 
     static final Http DEFAULTS =
-        new Http(null, null, null, null, null, null, null, null, null, null, null, null);
+        new Http(null, null, null, null, null, null, null, null, null, null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Http {
@@ -392,6 +394,7 @@ public record RagbusOptions(
       headerTimeout = positive("http.header_timeout", headerTimeout, Duration.ofSeconds(10));
       bodyTimeout = positive("http.body_timeout", bodyTimeout, Duration.ofSeconds(30));
       idleTimeout = positive("http.idle_timeout", idleTimeout, Duration.ofSeconds(60));
+      accessLog = Checks.orDefault(accessLog, false);
     }
 
     /** Whether it speaks TLS. */

@@ -9,6 +9,7 @@ import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.RequestIds;
 import dev.ragbus.RerankStream;
+import dev.ragbus.Timings;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.vertx.core.Future;
@@ -83,6 +84,10 @@ public final class HttpVerticle extends VerticleBase {
       List.of("X-Timeout-Ms", Addresses.TIMEOUT_HEADER);
   private static final String DIALECT = HttpVerticle.class.getName() + ".dialect";
   private static final String CALLER = HttpVerticle.class.getName() + ".caller";
+  private static final CharSequence SERVER_TIMING = HttpHeaders.createOptimized("Server-Timing");
+  private static final String ARRIVED = HttpVerticle.class.getName() + ".arrived";
+  private static final String TIMINGS = HttpVerticle.class.getName() + ".timings";
+  private static final Timings NO_TIMINGS = new Timings(0, 0, 0, 0);
   private static final String BODY_TIMER = HttpVerticle.class.getName() + ".body-timer";
   private static final List<String> SOCKET_PATHS =
       List.of("/v1/rerank/stream", "/v1/ragbus/stream");
@@ -284,9 +289,14 @@ public final class HttpVerticle extends VerticleBase {
   /** Names the request, and refuses what a web page of somebody else could have sent. */
   private void admit(RoutingContext ctx) {
     HttpServerRequest request = ctx.request();
+    long arrivedNanos = System.nanoTime();
+    ctx.put(ARRIVED, arrivedNanos);
     connections.began(request.connection());
     ctx.addEndHandler(ended -> connections.ended(request.connection()));
     name(request);
+    if (options.http().accessLog()) {
+      ctx.addEndHandler(ended -> logAccess(ctx, ended.succeeded(), arrivedNanos));
+    }
     HostAndPort authority = request.authority();
     if (!guard.required() && !Loopback.is(authority.host())) {
       throw RagbusException.of(Kind.FORBIDDEN, "the Host header is not a loopback name");
@@ -296,6 +306,16 @@ public final class HttpVerticle extends VerticleBase {
       throw RagbusException.of(Kind.FORBIDDEN, "web pages of other origins may not ask");
     }
     ctx.next();
+  }
+
+  private static void logAccess(RoutingContext ctx, boolean answered, long arrivedNanos) {
+    ApiKeys.Holder caller = caller(ctx);
+    AccessLog.write(
+        ctx.request(),
+        answered,
+        ctx.response().headers().get(REQUEST_ID),
+        caller == null ? ctx.request().remoteAddress().hostAddress() : caller.name(),
+        System.nanoTime() - arrivedNanos);
   }
 
   private static boolean isOwn(String origin, HttpServerRequest request) {
@@ -319,7 +339,8 @@ public final class HttpVerticle extends VerticleBase {
             .allowedHeader("Content-Type")
             .allowedHeader(REQUEST_ID.toString())
             .exposedHeader(REQUEST_ID.toString())
-            .exposedHeader("Retry-After");
+            .exposedHeader("Retry-After")
+            .exposedHeader(SERVER_TIMING.toString());
     TIMEOUT_HEADERS.forEach(cors::allowedHeader);
     return ctx -> {
       String origin = ctx.request().getHeader(HttpHeaders.ORIGIN);
@@ -410,7 +431,10 @@ public final class HttpVerticle extends VerticleBase {
     String id = ctx.response().headers().get(REQUEST_ID);
     String travelId = travelId(ctx.request());
     Ragbus caller =
-        ragbus.withRequestId(travelId).withTimeout(timeout(ctx.request(), operation.function()));
+        ragbus
+            .withRequestId(travelId)
+            .withTimeout(timeout(ctx.request(), operation.function()))
+            .withTimings(spent -> ctx.put(TIMINGS, ctx.get(TIMINGS, NO_TIMINGS).plus(spent)));
     ctx.addEndHandler(
         ended -> {
           if (ended.failed()) {
@@ -517,6 +541,7 @@ public final class HttpVerticle extends VerticleBase {
       if (body.length() > 0) {
         response.putHeader(HttpHeaders.CONTENT_TYPE, "application/json");
       }
+      response.putHeader(SERVER_TIMING, serverTiming(ctx));
       HttpConnection connection = ctx.request().connection();
       long timer = connections.closeAfter(connection, options.http().idleTimeout());
       response
@@ -531,6 +556,15 @@ public final class HttpVerticle extends VerticleBase {
                 }
               });
     }
+  }
+
+  private static String serverTiming(RoutingContext ctx) {
+    Long arrivedNanos = ctx.get(ARRIVED);
+    double millis = arrivedNanos == null ? 0 : (System.nanoTime() - arrivedNanos) / 1e6;
+    Timings spent = ctx.get(TIMINGS);
+    return spent == null
+        ? String.format(Locale.ROOT, "total;dur=%.3f", millis)
+        : spent.withTotalMillis(millis).header();
   }
 
   /** Writes frames as fast as the client takes them; one that has gone ends the stream. */
@@ -664,12 +698,24 @@ public final class HttpVerticle extends VerticleBase {
               case "TooLongHttpHeaderException" -> 431;
               default -> 400;
             });
+    long arrivedNanos = System.nanoTime();
     request
         .response()
         .setStatusCode(failure.status())
         .putHeader(HttpHeaders.CONTENT_TYPE, "application/json")
         .putHeader(HttpHeaders.CONNECTION, "close")
         .end(Reply.bytes(openAi.error(failure)))
-        .onComplete(sent -> request.connection().close());
+        .onComplete(
+            sent -> {
+              if (options.http().accessLog()) {
+                AccessLog.write(
+                    request,
+                    sent.succeeded(),
+                    "-",
+                    request.remoteAddress().hostAddress(),
+                    System.nanoTime() - arrivedNanos);
+              }
+              request.connection().close();
+            });
   }
 }

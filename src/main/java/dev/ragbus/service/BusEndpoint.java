@@ -10,6 +10,7 @@ import dev.ragbus.RequestIds;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
+import io.vertx.core.eventbus.DeliveryOptions;
 import io.vertx.core.eventbus.Message;
 import io.vertx.core.json.JsonObject;
 import java.time.Duration;
@@ -61,29 +62,37 @@ final class BusEndpoint<Q extends Record, R extends Record> {
   void handle(Message<Object> message) {
     long arrivedNanos = nanoClock.getAsLong();
     metrics.accepted();
-    run(message, arrivedNanos)
+    Phases phases = new Phases(metrics);
+    run(message, arrivedNanos, phases)
         .<Object>map(result -> isJson(message) ? json(result) : result)
         .onComplete(
             reply -> {
               if (reply.succeeded()) {
-                metrics.answered(nanoClock.getAsLong() - arrivedNanos);
-                message.reply(reply.result());
+                long nanos = nanoClock.getAsLong() - arrivedNanos;
+                metrics.answered(nanos);
+                message.reply(reply.result(), timings(phases, nanos));
               } else {
                 fail(message, typed(reply.cause()));
               }
             });
   }
 
-  private Future<R> run(Message<Object> message, long arrivedNanos) {
+  /** With the header that says where the time went, if texts were run and the request is over. */
+  private static DeliveryOptions timings(Phases phases, long nanos) {
+    DeliveryOptions options = new DeliveryOptions();
+    return phases.isOver()
+        ? options.addHeader(Addresses.TIMINGS_HEADER, phases.timings(nanos).header())
+        : options;
+  }
+
+  private Future<R> run(Message<Object> message, long arrivedNanos, Phases phases) {
     try {
       String requestId = requestId(message.headers().get(Addresses.REQUEST_ID_HEADER));
       Q request = request(message.body());
       long millis =
           timeoutMillis(message.headers().get(Addresses.TIMEOUT_HEADER), maxTimeout.apply(request));
       String streamAddress = message.headers().get(Addresses.STREAM_ADDRESS_HEADER);
-      Call call =
-          new Call(
-              requestId, arrivedNanos + millis * 1_000_000, streamAddress, new Phases(metrics));
+      Call call = new Call(requestId, arrivedNanos + millis * 1_000_000, streamAddress, phases);
       return within(millis, operation.run(request, call));
     } catch (RuntimeException failure) {
       return Future.failedFuture(failure);

@@ -1,5 +1,7 @@
 package dev.ragbus.service;
 
+import dev.ragbus.Timings;
+
 /**
  * How long a request's texts wait, are tokenised and are on lanes. The three together are the time
  * from its coming to the queue to its end: a moment counts as inference while any of its rows is on
@@ -15,7 +17,6 @@ final class Phases {
   private long changedNanos;
   private int tokenizing;
   private int passes;
-  private boolean submitted;
   private boolean over;
 
   /**
@@ -28,7 +29,6 @@ final class Phases {
   }
 
   void submitted(long nowNanos) {
-    submitted = true;
     changedNanos = nowNanos;
   }
 
@@ -84,9 +84,19 @@ final class Phases {
     }
   }
 
-  /** Whether there were texts to run. */
-  boolean wasSubmitted() {
-    return submitted;
+  /** Whether there were texts, and nothing is left of them to run. */
+  boolean isOver() {
+    return over;
+  }
+
+  /**
+   * What a caller is told.
+   *
+   * @param totalNanos from the request's arrival to its reply
+   */
+  Timings timings(long totalNanos) {
+    return new Timings(
+        waitingNanos / 1e6, tokenizingNanos / 1e6, inferenceNanos / 1e6, totalNanos / 1e6);
   }
 
   long waitingNanos() {

@@ -106,7 +106,7 @@ final class ServiceMetrics implements AutoCloseable {
     passRows = summary("ragbus.pass.rows", "rows", 1, 2, 4, 8, 16, 32, 64);
     passTokens = summary("ragbus.pass.tokens", "tokens", 16, 64, 128, 256, 512, 1024, 4096);
     passPaddedTokens =
-        summary("ragbus.pass.tokens.padded", "tokens", 16, 64, 128, 256, 512, 1024, 4096);
+        summary("ragbus.pass.padded.tokens", "tokens", 16, 64, 128, 256, 512, 1024, 4096);
     modelMemory = MultiGauge.builder("ragbus.model.memory").baseUnit("bytes").register(registry);
   }
 

@@ -107,7 +107,7 @@ class ServiceMetricsTest {
       assertThat(registry.get("ragbus.pass").timer().totalTime(TimeUnit.MILLISECONDS)).isEqualTo(5);
       assertThat(registry.get("ragbus.pass.rows").summary().totalAmount()).isEqualTo(3);
       assertThat(registry.get("ragbus.pass.tokens").summary().totalAmount()).isEqualTo(20);
-      assertThat(registry.get("ragbus.pass.tokens.padded").summary().totalAmount()).isEqualTo(24);
+      assertThat(registry.get("ragbus.pass.padded.tokens").summary().totalAmount()).isEqualTo(24);
       metrics.observe(
           List.of(
               new Stats.Lane("a", "inference", "busy", 1, 2, 1),
