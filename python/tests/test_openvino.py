@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +171,58 @@ def test_a_run_is_ended_in_its_middle(load: Callable[..., Any]) -> None:
         np.testing.assert_array_equal(run(engine, 2, 16), expected)
     cancel()  # of a run that has ended
     np.testing.assert_array_equal(run(engine, 2, 16), expected)
+
+
+class Compiled:
+    """A compiled model whose runs are over at once, or last until they are ended."""
+
+    def __init__(self, *, endless: bool) -> None:
+        self.endless, self.patience_millis = endless, 0
+        self.ended = threading.Event()
+
+    def create_infer_request(self) -> Compiled:
+        return Compiled(endless=self.endless)
+
+    def start_async(self) -> None: ...
+
+    def wait_for(self, millis: int) -> bool:
+        self.patience_millis = millis
+        return not self.endless
+
+    def wait(self) -> None:
+        self.ended.wait()
+        raise RuntimeError("cancelled")
+
+    def cancel(self) -> None:
+        self.ended.set()
+
+    def get_output_tensor(self, _at: int) -> Any:
+        return ov.Tensor(np.zeros(1, np.float32))
+
+
+def test_runs_that_are_ended_have_the_model_compiled_anew_once_and_not_soon_again() -> None:
+    made: list[Compiled] = []
+
+    def compile_model() -> Any:
+        time.sleep(0.05)  # what compiling takes
+        made.append(Compiled(endless=not made))
+        return made[-1]
+
+    started = time.monotonic()
+    graph = engine_module._Graph(compile_model)
+    runs = [engine_module._Run(), engine_module._Run()]
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        cut = [lane.submit(graph.infer, run, (), None) for lane, run in zip((first, second), runs, strict=True)]
+        while any(run.request is None for run in runs):
+            time.sleep(0.001)
+        for run, ended in zip(runs, cut, strict=True):
+            graph.cancel(run)
+            assert isinstance(ended.exception(), RagbusError)
+            graph.infer(engine_module._Run(), (), None)
+    assert len(made) == 2  # the second run was one of the model that had been given up already
+    request: Any = graph._request()
+    assert request.patience_millis >= 50
+    assert graph._rested >= started + 4 * 0.05
 
 
 def test_a_cancel_before_and_after_a_run(load: Callable[..., Any]) -> None:

@@ -39,6 +39,10 @@ PRECISIONS = ("auto", "f32", "bf16", "int8")
 # at 250 MB, for 6 % more processor time.
 _CACHED_KERNELS = 256
 
+# How long a model that was compiled anew is not compiled again: so many times as long as that took, and no longer than this, since
+# a lane whose run goes on for 5 s after its deadline is replaced.
+_REST, _MOST_REST_SECONDS = 4, 3.0
+
 
 @functools.cache
 def _core() -> ov.Core:
@@ -49,21 +53,27 @@ class _Graph:
     """A compiled model, an infer request a thread, and what ends a run.
 
     A run that is ended leaves the stream's graph with the shapes of that run in some nodes (OpenVINO 2026.4), and whoever runs
-    there next fails on them. So the model is then compiled anew, and a run is ended only once it has lasted longer than that
-    takes: ending it never costs more than it did.
+    there next fails on them. So the model is then compiled anew, while all lanes wait. For that, a run is ended only once it has
+    lasted longer than that takes, and some time after the model was last compiled anew: many such runs cost no more than a part of
+    the time.
     """
 
     def __init__(self, compile_model: Callable[[], ov.CompiledModel]) -> None:
         self._compile_model = compile_model
         self._lock = threading.Lock()  # held to begin a run and to end one
+        self._rested = 0.0  # when the model may be compiled anew again
         self._compile()
 
     def _compile(self) -> None:
-        self._requests: dict[int, ov.InferRequest] = {}
         started = time.monotonic()
         self._compiled = self._compile_model()
-        self._patience_millis = int((time.monotonic() - started) * 1000)
+        self._requests: dict[int, ov.InferRequest] = {}
+        self._compile_seconds = time.monotonic() - started
         self._stale = False
+
+    def _compile_anew(self) -> None:
+        self._compile()
+        self._rested = time.monotonic() + min(_REST * self._compile_seconds, _MOST_REST_SECONDS)
 
     def _request(self) -> ov.InferRequest:
         thread = threading.get_ident()
@@ -81,7 +91,8 @@ class _Graph:
             if run.cancelled:
                 raise RagbusError("CANCELLED", "the run was cancelled before it began")
             if self._stale:
-                self._compile()
+                self._compile_anew()
+            patience_millis = int(1000 * max(self._compile_seconds, self._rested - time.monotonic()))
             request = self._request()
             for at, value in enumerate(inputs):
                 request.set_input_tensor(at, ov.Tensor(value, shared_memory=True))
@@ -89,7 +100,7 @@ class _Graph:
                 request.set_output_tensor(0, ov.Tensor(out, shared_memory=True))
             request.start_async()
         try:
-            if not request.wait_for(self._patience_millis):
+            if not request.wait_for(patience_millis):
                 with self._lock:
                     run.request = request
                     self._end_if_cancelled(run)
@@ -112,7 +123,7 @@ class _Graph:
 
     def _end_if_cancelled(self, run: _Run) -> None:
         if run.cancelled and run.request is not None:
-            self._stale = True
+            self._stale |= run.request in self._requests.values()  # else the model was compiled anew meanwhile
             run.request.cancel()
 
 
@@ -146,7 +157,7 @@ class OpenVinoEngine:
         return tokenization.rows(self.tokens, texts, cut, pair=pair)
 
     def cancellation(self) -> Callable[[], None]:
-        """Return what ends this thread's next run; one shorter than the model takes to compile is left to end by itself."""
+        """Return what ends this thread's next run; one that ends soon is left to end by itself (see `_Graph`)."""
         run = self._lane.run = _Run()
         return functools.partial(self.graph.cancel, run)
 
