@@ -43,6 +43,9 @@ _CACHED_KERNELS = 256
 # a lane whose run goes on for 5 s after its deadline is replaced.
 _REST, _MOST_REST_SECONDS = 4, 3.0
 
+# How often a run that may be ended looks whether it is to be, and asks again if it has been asked to.
+_POLL_MILLIS = 20
+
 
 @functools.cache
 def _core() -> ov.Core:
@@ -60,7 +63,7 @@ class _Graph:
 
     def __init__(self, compile_model: Callable[[], ov.CompiledModel]) -> None:
         self._compile_model = compile_model
-        self._lock = threading.Lock()  # held to begin a run and to end one
+        self._lock = threading.Lock()  # held to begin a run and to give the compiled model up
         self._rested = 0.0  # when the model may be compiled anew again
         self._compile()
 
@@ -85,10 +88,10 @@ class _Graph:
         """Return the model's one output."""
         return self._compiled.output(0)
 
-    def infer(self, run: _Run, inputs: Sequence[Ints], out: Floats | None) -> Floats:
+    def infer(self, cancelled: threading.Event, inputs: Sequence[Ints], out: Floats | None) -> Floats:
         """Run, into `out` where it is given; return the output. Raises CANCELLED."""
         with self._lock:
-            if run.cancelled:
+            if cancelled.is_set():
                 raise RagbusError("CANCELLED", "the run was cancelled before it began")
             if self._stale:
                 self._compile_anew()
@@ -100,39 +103,22 @@ class _Graph:
                 request.set_output_tensor(0, ov.Tensor(out, shared_memory=True))
             request.start_async()
         try:
-            if not request.wait_for(patience_millis):
-                with self._lock:
-                    run.request = request
-                    self._end_if_cancelled(run)
-                request.wait()
+            while not request.wait_for(patience_millis):
+                patience_millis = _POLL_MILLIS
+                if cancelled.is_set():
+                    self._end(request)
+            request.wait()
         except RuntimeError as error:
-            if run.cancelled:
+            if cancelled.is_set():
                 raise RagbusError("CANCELLED", "the run was cancelled") from error
             raise
-        finally:
-            with self._lock:
-                run.request = None
         hidden: Floats = request.get_output_tensor(0).data if out is None else out
         return hidden
 
-    def cancel(self, run: _Run) -> None:
-        """End a run: before it begins, once it has lasted long enough, or not at all if it has ended."""
+    def _end(self, request: ov.InferRequest) -> None:
         with self._lock:
-            run.cancelled = True
-            self._end_if_cancelled(run)
-
-    def _end_if_cancelled(self, run: _Run) -> None:
-        if run.cancelled and run.request is not None:
-            self._stale |= run.request in self._requests.values()  # else the model was compiled anew meanwhile
-            run.request.cancel()
-
-
-@dataclass
-class _Run:
-    """One run; its graph's lock guards it. `request` is what to cancel, while it may be cancelled."""
-
-    cancelled: bool = False
-    request: ov.InferRequest | None = None
+            self._stale |= request in self._requests.values()  # else the model was compiled anew meanwhile
+        request.cancel()
 
 
 @dataclass(frozen=True)
@@ -158,13 +144,13 @@ class OpenVinoEngine:
 
     def cancellation(self) -> Callable[[], None]:
         """Return what ends this thread's next run; one that ends soon is left to end by itself (see `_Graph`)."""
-        run = self._lane.run = _Run()
-        return functools.partial(self.graph.cancel, run)
+        cancelled = self._lane.cancelled = threading.Event()
+        return cancelled.set
 
     def forward(self, ids: Ints, table: Ints, out: Floats) -> Floats:
         """Run the graph over shared memory: nothing is copied in, and nothing out where the graph pools."""
-        run = self._lane.__dict__.pop("run", None) or _Run()
-        return self.graph.infer(run, (ids, table), out if self.pooled else None)
+        cancelled = self._lane.__dict__.pop("cancelled", None) or threading.Event()
+        return self.graph.infer(cancelled, (ids, table), out if self.pooled else None)
 
     def finish(self, hidden: Floats, table: Ints, out: Floats) -> None:
         """Pool, where the graph did not, project, then slice, normalise or activate."""
