@@ -350,6 +350,7 @@ public record RagbusOptions(
    * @param idleTimeout how long a connection may be without a request under way, and how long a
    *     client may take to read a reply
    * @param accessLog whether each request is logged, by {@code dev.ragbus.http.access}
+   * @param eventBusBridge whether SockJS clients may send to the event bus at {@code /eventbus}
    */
   public record Http(
       String host,
@@ -364,11 +365,13 @@ public record RagbusOptions(
       Duration headerTimeout,
       Duration bodyTimeout,
       Duration idleTimeout,
-      Boolean accessLog) {
+      Boolean accessLog,
+      Boolean eventBusBridge) {
     private static final Pattern ORIGIN = Pattern.compile("https?://[^/?#\\s*]+");
 
     static final Http DEFAULTS =
-        new Http(null, null, null, null, null, null, null, null, null, null, null, null, null);
+        new Http(
+            null, null, null, null, null, null, null, null, null, null, null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Http {
@@ -395,6 +398,7 @@ public record RagbusOptions(
       bodyTimeout = positive("http.body_timeout", bodyTimeout, Duration.ofSeconds(30));
       idleTimeout = positive("http.idle_timeout", idleTimeout, Duration.ofSeconds(60));
       accessLog = Checks.orDefault(accessLog, false);
+      eventBusBridge = Checks.orDefault(eventBusBridge, false);
     }
 
     /** Whether it speaks TLS. */
@@ -416,6 +420,8 @@ public record RagbusOptions(
    * @param jwtIssuer the issuer that tokens must name; null for any
    * @param jwtAudience the audiences of which tokens must name one; empty for any
    * @param jwtRoleClaim the claim that holds {@code use} or {@code admin}, or a list with one
+   * @param failedKeysPerMinute how many wrong keys or tokens of one address are answered with 401;
+   *     then it gets 429 until the minute is over
    */
   public record Security(
       String keysFile,
@@ -424,17 +430,19 @@ public record RagbusOptions(
       String jwtKeyFile,
       String jwtIssuer,
       List<String> jwtAudience,
-      String jwtRoleClaim) {
+      String jwtRoleClaim,
+      Integer failedKeysPerMinute) {
     private static final Set<String> ALGORITHMS =
         Set.of("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512");
 
-    static final Security DEFAULTS = new Security(null, null, null, null, null, null, null);
+    static final Security DEFAULTS = new Security(null, null, null, null, null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Security {
       keys = keys == null ? List.of() : List.copyOf(keys);
       jwtAudience = jwtAudience == null ? List.of() : List.copyOf(jwtAudience);
       jwtRoleClaim = Checks.orDefault(jwtRoleClaim, "role");
+      failedKeysPerMinute = atLeastOne("security.failed_keys_per_minute", failedKeysPerMinute, 60);
       if (jwtAlgorithm != null && !ALGORITHMS.contains(jwtAlgorithm)) {
         throw wrong("security.jwt_algorithm", jwtAlgorithm, "one of " + new TreeSet<>(ALGORITHMS));
       }

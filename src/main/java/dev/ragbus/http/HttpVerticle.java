@@ -102,6 +102,7 @@ public final class HttpVerticle extends VerticleBase {
   private Guard guard;
   private Pages pages;
   private Connections connections;
+  private FailedKeys failedKeys;
   private Ragbus ragbus;
   private HttpServer server;
 
@@ -126,6 +127,7 @@ public final class HttpVerticle extends VerticleBase {
                   + " security.jwt_algorithm"));
     }
     connections = new Connections(vertx, options.http());
+    failedKeys = new FailedKeys(options.security().failedKeysPerMinute(), System::nanoTime);
     dialects =
         List.of(
             openAi,
@@ -253,6 +255,12 @@ public final class HttpVerticle extends VerticleBase {
         .files()
         .forEach((path, file) -> router.get(path).handler(ctx -> pages.sendFile(ctx, file)));
     SOCKET_PATHS.forEach(path -> router.get(path).handler(this::openSocket));
+    if (options.http().eventBusBridge()) {
+      router
+          .route(EventBusBridge.PATH)
+          .subRouter(
+              EventBusBridge.router(vertx, options, connections, HttpVerticle::socketsOfClient));
+    }
     // The paths that stand for many come last: another's word on its methods goes before theirs.
     methods.keySet().stream()
         .sorted(Comparator.comparing(path -> path.endsWith("*")))
@@ -353,12 +361,21 @@ public final class HttpVerticle extends VerticleBase {
   }
 
   private void identify(RoutingContext ctx) {
-    ctx.request().pause();
+    HttpServerRequest request = ctx.request();
+    String address = request.remoteAddress().hostAddress();
+    boolean withKey = guard.required() && request.headers().contains(HttpHeaders.AUTHORIZATION);
+    if (withKey) {
+      failedKeys.check(address);
+    }
+    request.pause();
     guard
-        .caller(ctx.request())
+        .caller(request)
         .onComplete(
             caller -> {
               ctx.put(CALLER, caller.result());
+              if (withKey && caller.result().access() == Access.OPEN) {
+                failedKeys.failed(address);
+              }
               ctx.request().resume();
               ctx.next();
             });
@@ -366,6 +383,11 @@ public final class HttpVerticle extends VerticleBase {
 
   private static ApiKeys.Holder caller(RoutingContext ctx) {
     return ctx.get(CALLER);
+  }
+
+  /** Sockets are counted beside the requests of a client, which each has of its own. */
+  private static String socketsOfClient(RoutingContext ctx) {
+    return "sockets of " + caller(ctx).name();
   }
 
   private void require(RoutingContext ctx, Access needed) {
@@ -613,7 +635,7 @@ public final class HttpVerticle extends VerticleBase {
       return;
     }
     String client = caller(ctx).name();
-    String sockets = "sockets of " + client;
+    String sockets = socketsOfClient(ctx);
     StreamSocket.Server server =
         new StreamSocket.Server(
             vertx,

@@ -7,6 +7,7 @@ import dev.ragbus.Await;
 import dev.ragbus.service.TestService;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Vertx;
+import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -46,7 +47,10 @@ class PageIT {
 
   private static Vertx vertx;
   private static TestService service;
+  private static final String KEY = "use-0123456789abcdef";
+
   private static int port;
+  private static int portBehindKeys;
 
   @TempDir Path profile;
   private ChromeDriver browser;
@@ -58,10 +62,19 @@ class PageIT {
         "chromium and chromium-driver are not installed");
     vertx = Vertx.vertx();
     service = TestService.start(vertx, new JsonObject());
+    port = serve(new JsonObject());
+    portBehindKeys =
+        serve(
+            new JsonObject()
+                .put("security", new JsonObject().put("keys", new JsonArray().add("use:" + KEY))));
+  }
+
+  private static int serve(JsonObject config) {
     HttpVerticle http = new HttpVerticle();
-    JsonObject config = TestService.offline().put("http", new JsonObject().put("port", 0));
-    Await.result(vertx.deployVerticle(http, new DeploymentOptions().setConfig(config)));
-    port = http.actualPort();
+    JsonObject all =
+        TestService.offline().put("http", new JsonObject().put("port", 0)).mergeIn(config, true);
+    Await.result(vertx.deployVerticle(http, new DeploymentOptions().setConfig(all)));
+    return http.actualPort();
   }
 
   @AfterAll
@@ -224,11 +237,47 @@ class PageIT {
         .atMost(PATIENCE)
         .until(
             () ->
-                all("#charts polyline").stream()
-                        .allMatch(line -> !line.getDomProperty("points").isEmpty())
+                all("#charts polyline").stream().allMatch(line -> points(line) >= 2)
                     && !all("#lane-rows tr").isEmpty());
     assertThat(at("#charts").getText()).contains("Embed latency", "p50", "MB");
     screenshot("live");
+  }
+
+  private static int points(WebElement line) {
+    String drawn = line.getDomAttribute("points");
+    return drawn == null || drawn.isBlank() ? 0 : drawn.trim().split(" ").length;
+  }
+
+  @Test
+  void theDescriptionIsShown() throws IOException {
+    browser.get("http://127.0.0.1:" + port + "/docs");
+    await().atMost(PATIENCE).until(() -> all(".opblock").size() > 20);
+    assertThat(all(".opblock-summary-path").stream().map(WebElement::getText))
+        .anyMatch(path -> path.replace("\u200b", "").equals("/v1/embeddings"));
+    screenshot("docs");
+  }
+
+  @Test
+  void behindKeysTheBrowserSendsTheKeyItWasGiven() throws IOException {
+    browser.get("http://any:" + KEY + "@127.0.0.1:" + portBehindKeys + "/");
+    await().atMost(PATIENCE).until(() -> at("#status").getText().equals("ready"));
+    at("#embeddings button[type=submit]").click();
+    await().atMost(PATIENCE).until(() -> all("#heat-map td").size() == 25);
+    Object frames =
+        browser.executeAsyncScript(
+            """
+            const done = arguments[arguments.length - 1];
+            const socket = new WebSocket(`ws://${location.host}/v1/rerank/stream`);
+            const types = [];
+            socket.onopen = () => socket.send(JSON.stringify({type: "rerank", id: "r", query: "q", texts: ["a"]}));
+            socket.onclose = () => done(types.join());
+            socket.onmessage = (message) => {
+              types.push(JSON.parse(message.data).type);
+              if (types.at(-1) === "end" || types.at(-1) === "error") socket.close();
+            };
+            """);
+    assertThat(frames).isEqualTo("start,partial,end");
+    screenshot("behind-keys");
   }
 
   @Test

@@ -4,7 +4,10 @@ import static dev.ragbus.http.Served.await;
 import static dev.ragbus.http.Served.failure;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowable;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import dev.ragbus.RagbusException;
 import dev.ragbus.http.Served.Answer;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
@@ -28,6 +31,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
@@ -46,7 +50,7 @@ class SecurityTest {
   private static JsonObject keys() {
     JsonArray keys = new JsonArray().add("use:" + USE).add("admin:" + ADMIN);
     return new JsonObject()
-        .put("security", new JsonObject().put("keys", keys))
+        .put("security", new JsonObject().put("keys", keys).put("failed_keys_per_minute", 1_000))
         .put("http", new JsonObject().put("allowed_origins", new JsonArray().add(ORIGIN)));
   }
 
@@ -165,6 +169,53 @@ class SecurityTest {
   private static Answer basic(Served served, String path, String userAndPassword) {
     String encoded = Base64.getEncoder().encodeToString(userAndPassword.getBytes(UTF_8));
     return served.send(HttpMethod.GET, path, Map.of("Authorization", "Basic " + encoded), null);
+  }
+
+  @Test
+  void who_tries_many_keys_has_to_wait(Vertx vertx) {
+    JsonObject config = keys();
+    config.getJsonObject("security").put("failed_keys_per_minute", 3);
+    Served served = Served.deploy(vertx, config);
+    Buffer body = Buffer.buffer("{\"inputs\": \"a\"}");
+    for (int i = 0; i < 3; i++) {
+      assertThat(post(served, "/embed", USE, body.toString()).status()).isEqualTo(200);
+      assertThat(post(served, "/embed", null, body.toString()).status()).isEqualTo(401);
+      assertThat(post(served, "/embed", "wrong-" + i, body.toString()).status()).isEqualTo(401);
+    }
+    for (String key : List.of("wrong-3", USE)) {
+      Answer refused = post(served, "/embed", key, body.toString());
+      assertThat(refused.status()).isEqualTo(429);
+      assertThat(Integer.parseInt(refused.headers().get("Retry-After"))).isBetween(1, 60);
+      assertThat(refused.json().getString("error")).contains("too many wrong keys");
+    }
+    assertThat(post(served, "/embed", null, body.toString()).status()).isEqualTo(401);
+    assertThat(served.get("/health/live").status()).isEqualTo(200);
+  }
+
+  @Test
+  void a_minute_after_the_first_wrong_key_all_is_forgiven() {
+    AtomicLong nanos = new AtomicLong(-5);
+    FailedKeys failures = new FailedKeys(2, nanos::get);
+    failures.failed("a");
+    nanos.addAndGet(TimeUnit.SECONDS.toNanos(59));
+    failures.check("a");
+    failures.failed("a");
+    RagbusException refused =
+        catchThrowableOfType(RagbusException.class, () -> failures.check("a"));
+    assertThat(refused.retryAfterMillis()).isEqualTo(1_000);
+    failures.check("b");
+    nanos.addAndGet(TimeUnit.SECONDS.toNanos(1));
+    failures.check("a");
+    failures.failed("a");
+    failures.check("a");
+    for (int i = 0; i < 2; i++) {
+      failures.failed("first");
+    }
+    assertThat(catchThrowable(() -> failures.check("first"))).isNotNull();
+    for (int i = 0; i < 10_000; i++) {
+      failures.failed("address " + i);
+    }
+    failures.check("first");
   }
 
   @Test
@@ -398,7 +449,11 @@ class SecurityTest {
         Served.deploy(
             vertx, new JsonObject().put("http", new JsonObject().put("max_connections", 1)));
     NetSocket first = connect(vertx, served);
-    assertThat(await(connecting(vertx, served).compose(SecurityTest::closed))).isPositive();
+    // On a context: else the close may come before there is a handler for it.
+    Promise<Long> second = Promise.promise();
+    vertx.runOnContext(
+        v -> connecting(vertx, served).compose(SecurityTest::closed).onComplete(second));
+    assertThat(await(second.future())).isPositive();
     Future<Long> firstClosed = closed(first);
     await(first.close());
     await(firstClosed);

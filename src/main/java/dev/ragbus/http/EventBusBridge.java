@@ -1,0 +1,99 @@
+package dev.ragbus.http;
+
+import dev.ragbus.Addresses;
+import dev.ragbus.RagbusOptions;
+import io.vertx.core.Vertx;
+import io.vertx.ext.bridge.PermittedOptions;
+import io.vertx.ext.web.Router;
+import io.vertx.ext.web.RoutingContext;
+import io.vertx.ext.web.handler.sockjs.BridgeEvent;
+import io.vertx.ext.web.handler.sockjs.SockJSBridgeOptions;
+import io.vertx.ext.web.handler.sockjs.SockJSHandler;
+import io.vertx.ext.web.handler.sockjs.SockJSHandlerOptions;
+import java.time.Duration;
+import java.util.List;
+import java.util.function.Function;
+
+/**
+ * Vert.x's own bridge between SockJS clients and the event bus, for {@code rag.embed}, {@code
+ * rag.rerank}, {@code rag.tokenize}, {@code rag.decode} and {@code rag.health}: bodies and replies
+ * are those of the event bus. Nothing else can be sent to, and nothing listened to.
+ *
+ * <p>It speaks WebSocket alone; SockJS's other transports would spread one client over many
+ * requests. A client has so many sockets, and on each so many requests under way, as {@code
+ * http.max_requests_per_client}; one that sends without reading is refused until it has read.
+ */
+final class EventBusBridge {
+  static final String PATH = "/eventbus/*";
+
+  private static final List<String> OTHER_TRANSPORTS =
+      List.of("EVENT_SOURCE", "HTML_FILE", "JSON_P", "XHR");
+  private static final Duration REPLY_GRACE = Duration.ofSeconds(1);
+
+  private final Connections connections;
+  private final Function<RoutingContext, String> socketsOf;
+
+  private EventBusBridge(Connections connections, Function<RoutingContext, String> socketsOf) {
+    this.connections = connections;
+    this.socketsOf = socketsOf;
+  }
+
+  /**
+   * What serves {@link #PATH}.
+   *
+   * @param connections counts sockets
+   * @param socketsOf the name under which a client's sockets are counted
+   */
+  static Router router(
+      Vertx vertx,
+      RagbusOptions options,
+      Connections connections,
+      Function<RoutingContext, String> socketsOf) {
+    SockJSHandlerOptions transports = new SockJSHandlerOptions();
+    OTHER_TRANSPORTS.forEach(transports::addDisabledTransport);
+    EventBusBridge bridge = new EventBusBridge(connections, socketsOf);
+    return SockJSHandler.create(vertx, transports).bridge(permissions(options), bridge::judge);
+  }
+
+  private static SockJSBridgeOptions permissions(RagbusOptions options) {
+    Addresses addresses = new Addresses(options.bus().addressPrefix());
+    Duration longest = options.python().timeout("rerank_texts");
+    if (longest.compareTo(options.python().defaultTimeout()) < 0) {
+      longest = options.python().defaultTimeout();
+    }
+    SockJSBridgeOptions permissions =
+        new SockJSBridgeOptions()
+            .setReplyTimeout(longest.plus(REPLY_GRACE).toMillis())
+            .setPingTimeout(options.http().idleTimeout().toMillis())
+            .setMaxHandlersPerSocket(options.http().maxRequestsPerClient());
+    List.of(
+            addresses.embed(),
+            addresses.rerank(),
+            addresses.tokenize(),
+            addresses.decode(),
+            addresses.health())
+        .forEach(
+            address -> permissions.addInboundPermitted(new PermittedOptions().setAddress(address)));
+    return permissions;
+  }
+
+  private void judge(BridgeEvent event) {
+    switch (event.type()) {
+      case SOCKET_CREATED -> event.complete(connections.enter(sockets(event)));
+      case SOCKET_CLOSED -> {
+        connections.leave(sockets(event));
+        event.complete(true);
+      }
+      case SEND ->
+          event.complete(
+              event.getRawMessage().getValue("replyAddress") instanceof String
+                  && !event.socket().writeQueueFull());
+      case PUBLISH, REGISTER -> event.complete(false);
+      default -> event.complete(true);
+    }
+  }
+
+  private String sockets(BridgeEvent event) {
+    return socketsOf.apply(event.socket().routingContext());
+  }
+}
