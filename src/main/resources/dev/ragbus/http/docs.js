@@ -1,1 +1,1 @@
-SwaggerUIBundle({ url: "/openapi.json", dom_id: "#docs", validatorUrl: null });
+SwaggerUIBundle({ url: new URL("/openapi.json", location.origin).href, dom_id: "#docs", validatorUrl: null });

@@ -1,5 +1,8 @@
 // Requests to the server this page came from. A failure is an Error with the server's own message.
 
+/** Where a path is; not relative to the page, whose own address may hold the user's key, which fetch refuses. */
+export const at = (path) => new URL(path, location.origin);
+
 async function refused(response) {
   const body = await response.json().catch(() => ({}));
   const error = body.error ?? body;
@@ -7,13 +10,13 @@ async function refused(response) {
 }
 
 export async function get(path) {
-  const response = await fetch(path);
+  const response = await fetch(at(path));
   if (!response.ok) throw await refused(response);
   return response.json();
 }
 
 async function send(path, body, more, signal) {
-  const response = await fetch(path, {
+  const response = await fetch(at(path), {
     method: "POST",
     headers: { "Content-Type": "application/json", ...more },
     body: JSON.stringify(body),

@@ -1,5 +1,6 @@
 // The page at /: tabs, the state of the service, and one module a panel.
 
+import { at } from "./api.js";
 import { byId, tell } from "./dom.js";
 import * as embeddings from "./embeddings.js";
 import * as functions from "./functions.js";
@@ -50,7 +51,7 @@ function move(event) {
 async function status() {
   const shown = byId("status");
   try {
-    const response = await fetch("/health/ready");
+    const response = await fetch(at("/health/ready"));
     shown.dataset.up = String(response.ok);
     shown.textContent = response.ok ? "ready" : "not ready";
   } catch {
