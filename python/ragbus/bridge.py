@@ -240,6 +240,11 @@ def _ping(*, thread: str | None = None) -> dict[str, Any]:
     return {"thread": threading.current_thread().name}
 
 
+def _watch(*, alarm_seconds: float) -> dict[str, Any]:
+    hosting.watch(alarm_seconds)
+    return {}
+
+
 def _stats() -> dict[str, Any]:
     models = [{"handle": it.handle, "name": it.name, "memory_bytes": it.memory_bytes} for it in registry.loaded()]
     return {"resident_bytes": hosting.resident_bytes(), "allocated_blocks": sys.getallocatedblocks(), "models": models}
@@ -302,6 +307,7 @@ _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "decode": _decode,
     "collect": _collect,
     "ping": _ping,
+    "watch": _watch,
     "stats": _stats,
     "function_register": registered.register,
     "function_scan": registered.scan,

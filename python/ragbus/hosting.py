@@ -47,6 +47,7 @@ class _Process:
     """What `start` was told, for the rest of the process."""
 
     cache_folder: Path | None = None
+    log_fd: int | None = None
 
 
 _process = _Process()
@@ -83,6 +84,7 @@ def start(
             if enable_gc:
                 garbage.take_over()
             _process.cache_folder = Path(cache_folder) if cache_folder else None
+            _process.log_fd = log_fd
             if log_fd is not None:
                 streams.redirect(log_fd)
             if enable_gpu:
@@ -95,6 +97,17 @@ def start(
 def cache_folder() -> Path | None:
     """Return the folder where engines keep what they make of models, None if there is none."""
     return _process.cache_folder
+
+
+def watch(alarm_seconds: float) -> None:
+    """Set an alarm anew: unless this is called again in time, the stacks of all threads go to the log, once.
+
+    It needs no interpreter lock to go off, so it shows what keeps the lock. Without a log there is no alarm.
+    """
+    import faulthandler  # noqa: PLC0415
+
+    if _process.log_fd is not None:
+        faulthandler.dump_traceback_later(alarm_seconds, file=_process.log_fd)
 
 
 def versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import logging
 import multiprocessing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let `start` run as in a new process, and undo what it does."""
     monkeypatch.setattr(hosting, "_started", threading.Event())
+    monkeypatch.setattr(hosting, "_process", hosting._Process())
     monkeypatch.setattr(sys, "setrecursionlimit", sys.setrecursionlimit)
     monkeypatch.setattr(faulthandler, "enable", faulthandler.enable)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -40,6 +42,23 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     sys.setswitchinterval(interval)
     multiprocessing.set_start_method(method, force=True)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_an_alarm_shows_what_keeps_the_interpreter_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask("watch", alarm_seconds=0.001) == {}  # without a log there is no alarm
+    reader, writer = os.pipe()
+    monkeypatch.setattr(hosting._process, "log_fd", writer)
+    try:
+        ask("watch", alarm_seconds=0.05)
+        ctypes.PyDLL(None).usleep(500_000)  # keeps the lock
+        told = os.read(reader, 65_536).decode()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        os.close(reader)
+        os.close(writer)
+    assert told.startswith("Timeout (0:00:00.05")
+    assert "test_an_alarm_shows_what_keeps_the_interpreter_lock" in told
 
 
 @pytest.mark.usefixtures("fresh")

@@ -17,6 +17,7 @@ import io.vertx.core.spi.metrics.PoolMetrics;
 import io.vertx.core.spi.metrics.VertxMetrics;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
@@ -33,6 +34,8 @@ import java.util.function.Supplier;
  * <p>Lives on the event loop of the verticle that makes it.
  */
 public final class JepEngine implements Engine {
+  private static final System.Logger LOG = System.getLogger(JepEngine.class.getName());
+
   /** How long closing an idle interpreter may take; one that is stuck is not waited for. */
   private static final long CLOSE_MILLIS = 500;
 
@@ -44,6 +47,7 @@ public final class JepEngine implements Engine {
 
   private final Vertx vertx;
   private final Context context;
+  private final PythonRuntime runtime;
   private final List<InterpreterLane> inference = new ArrayList<>();
   private final List<InterpreterLane> all = new ArrayList<>();
 
@@ -54,11 +58,14 @@ public final class JepEngine implements Engine {
   private final Map<Control.Place, List<InterpreterLane>> places =
       new EnumMap<>(Control.Place.class);
   private final FunctionLanes functions;
+  private InterpreterWatch watch;
+  private boolean locked;
 
   private JepEngine(
       Vertx vertx, Context context, PythonRuntime runtime, RagbusOptions.Lanes lanes, String id) {
     this.vertx = vertx;
     this.context = context;
+    this.runtime = runtime;
     this.runs = new long[lanes.inference()];
     for (int i = 0; i < lanes.inference(); i++) {
       inference.add(lane(runtime, Role.INFERENCE, id, i));
@@ -143,14 +150,18 @@ public final class JepEngine implements Engine {
     DeploymentOptions worker = new DeploymentOptions().setThreadingModel(ThreadingModel.WORKER);
     // The first lane sets Python up for all of them.
     Future<String> first = vertx.deployVerticle(new LaneVerticle(control, drained), worker);
-    return first.compose(
-        v ->
-            Future.all(
-                    all.stream()
-                        .filter(lane -> lane != control)
-                        .map(lane -> vertx.deployVerticle(new LaneVerticle(lane, drained), worker))
-                        .toList())
-                .mapEmpty());
+    return first
+        .onSuccess(v -> watch = runtime.watch())
+        .compose(
+            v ->
+                Future.all(
+                        all.stream()
+                            .filter(lane -> lane != control)
+                            .map(
+                                lane ->
+                                    vertx.deployVerticle(new LaneVerticle(lane, drained), worker))
+                            .toList())
+                    .mapEmpty());
   }
 
   @Override
@@ -241,9 +252,30 @@ public final class JepEngine implements Engine {
     return name.replaceAll("([A-Z])", "_$1").toLowerCase(java.util.Locale.ROOT);
   }
 
-  /** Gives up the lanes whose running call is overdue; to be called every now and then. */
+  /**
+   * Gives up the lanes whose running call is overdue; to be called every now and then. While one
+   * thread keeps the interpreter lock, the others are not to blame.
+   */
   public void check(long nowNanos) {
-    all.forEach(lane -> lane.check(nowNanos));
+    boolean before = locked;
+    locked = interpreterLocked();
+    if (!locked) {
+      all.forEach(lane -> lane.check(nowNanos));
+    } else if (!before) {
+      LOG.log(
+          System.Logger.Level.ERROR,
+          "the interpreter lock cannot be had; Python stands still, its stacks are in the log");
+    }
+  }
+
+  /** For how long the interpreter lock has been asked for in vain. Python is not needed to tell. */
+  public Duration interpreterWait() {
+    return Duration.ofNanos(watch.waitedNanos());
+  }
+
+  /** Whether that is so long that something keeps the lock. */
+  public boolean interpreterLocked() {
+    return watch.waitedNanos() >= InterpreterWatch.LOCKED_NANOS;
   }
 
   /** Asks every idle lane for a sign of life; to be called often. */

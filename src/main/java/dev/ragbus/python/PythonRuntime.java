@@ -30,6 +30,7 @@ final class PythonRuntime {
 
   private final Settings settings;
   private volatile RuntimeException failure;
+  private InterpreterWatch watch;
 
   /**
    * What CPython is started with.
@@ -97,6 +98,14 @@ final class PythonRuntime {
 
   Settings settings() {
     return settings;
+  }
+
+  /** The watch over the interpreter lock, which starts when it is first asked for. */
+  synchronized InterpreterWatch watch() {
+    if (watch == null) {
+      watch = new InterpreterWatch(this);
+    }
+    return watch;
   }
 
   /** Reads what Python prints, line by line, into the log, until the process ends. */

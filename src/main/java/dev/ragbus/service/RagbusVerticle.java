@@ -54,6 +54,8 @@ public final class RagbusVerticle extends VerticleBase {
   /** With the second that lanes have to answer, one that is stuck is seen within 1.5 s. */
   private static final long PROBE_MILLIS = 500;
 
+  private static final long LOCKED_RETRY_MILLIS = 1_000;
+
   private RagbusOptions options;
   private ServiceMetrics metrics;
   private JepEngine engine;
@@ -183,14 +185,14 @@ public final class RagbusVerticle extends VerticleBase {
         at.tokenize(), "tokenize", TokenizeRequest.class, other, (q, c) -> ready().tokenize(q, c));
     serve(at.decode(), "decode", DecodeRequest.class, other, (q, c) -> ready().decode(q, c));
     serve(at.loadModel(), "models.load", ModelSpec.class, loading, (q, c) -> ready().load(q, c));
-    serve(at.listModels(), "models.list", NoArguments.class, other, (q, c) -> ready().list(q, c));
-    serve(at.getModel(), "models.get", ModelQuery.class, other, (q, c) -> ready().get(q, c));
+    serve(at.listModels(), "models.list", NoArguments.class, other, (q, c) -> serving().list(q, c));
+    serve(at.getModel(), "models.get", ModelQuery.class, other, (q, c) -> serving().get(q, c));
     serve(
         at.clearModels(),
         "models.clear",
         ModelQuery.class,
         clearing,
-        (q, c) -> ready().clear(q, c));
+        (q, c) -> serving().clear(q, c));
     serve(
         at.registerFunction(),
         "functions.register",
@@ -202,7 +204,7 @@ public final class RagbusVerticle extends VerticleBase {
         "functions.unregister",
         FunctionName.class,
         other,
-        (q, c) -> readyFunctions().unregister(q, c));
+        (q, c) -> servingFunctions().unregister(q, c));
     serve(
         at.getFunction(),
         "functions.get",
@@ -214,7 +216,7 @@ public final class RagbusVerticle extends VerticleBase {
         "functions.list",
         NoArguments.class,
         other,
-        (q, c) -> readyFunctions().list(q, c));
+        (q, c) -> servingFunctions().list(q, c));
     serve(
         at.callFunction(),
         "functions.call",
@@ -264,8 +266,23 @@ public final class RagbusVerticle extends VerticleBase {
     vertx.eventBus().consumer(address, endpoint::handle);
   }
 
-  /** The operations, if requests can be served now. */
+  /** The operations, if requests that need Python can be served now. */
   private Operations ready() {
+    Operations serving = serving();
+    Duration wait = engine.interpreterWait();
+    if (wait.compareTo(options.lanes().stuckTimeout()) >= 0) {
+      throw RagbusException.of(
+          Kind.INTERPRETER_LOCKED,
+          "the interpreter lock could not be had for " + wait.toMillis() + " ms",
+          true,
+          LOCKED_RETRY_MILLIS,
+          null);
+    }
+    return serving;
+  }
+
+  /** The operations, if requests can be served now. */
+  private Operations serving() {
     return switch (state) {
       case SERVING -> operations;
       case STARTING -> throw RagbusException.of(Kind.NOT_INITIALIZED, "the service is starting");
@@ -275,6 +292,11 @@ public final class RagbusVerticle extends VerticleBase {
 
   private Functions readyFunctions() {
     ready();
+    return functions;
+  }
+
+  private Functions servingFunctions() {
+    serving();
     return functions;
   }
 
@@ -320,9 +342,19 @@ public final class RagbusVerticle extends VerticleBase {
       return new Health("DOWN", false, List.of(check));
     }
     List<Health.Check> checks = new ArrayList<>();
+    boolean locked = engine.interpreterLocked();
+    checks.add(
+        new Health.Check(
+            "interpreter",
+            up(!locked),
+            locked
+                ? "its lock could not be had for " + engine.interpreterWait().toMillis() + " ms"
+                : "answers"));
     int abandoned = engine.abandoned();
-    boolean up = abandoned < FunctionQueue.MAX_ABANDONED;
-    checks.add(new Health.Check("lanes", up(up), abandoned + " threads are stuck in Python"));
+    boolean lanesOpen = abandoned < FunctionQueue.MAX_ABANDONED;
+    checks.add(
+        new Health.Check("lanes", up(lanesOpen), abandoned + " threads are stuck in Python"));
+    boolean up = !locked && lanesOpen;
     for (Stats.Lane lane : engine.lanes()) {
       boolean open = lane.state().equals("idle") || lane.state().equals("busy");
       up &= open;
