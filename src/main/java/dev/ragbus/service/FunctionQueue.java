@@ -32,6 +32,9 @@ final class FunctionQueue {
   /** So many threads may be lost to calls that do not end; then no new ones are taken. */
   static final int MAX_ABANDONED = 2;
 
+  /** Work may be told to end just before it begins, and not hear it: it is told again. */
+  private static final long AGAIN_MILLIS = 50;
+
   private static final long MIN_RETRY_MILLIS = 100;
   private static final long MAX_RETRY_MILLIS = 60_000;
   private static final long LAST_NANOS = TimeUnit.HOURS.toNanos(1);
@@ -197,6 +200,9 @@ final class FunctionQueue {
   private void stop(Work<?> work) {
     if (work.terms.call() != 0) {
       lanes.cancel(work.terms.call(), work.terms.hardCancel());
+      work.againTimer =
+          vertx.setPeriodic(
+              AGAIN_MILLIS, id -> lanes.cancel(work.terms.call(), work.terms.hardCancel()));
     }
     work.stuckTimer =
         vertx.setTimer(options.lanes().stuckTimeout().toMillis(), id -> lanes.giveUp(work.lane));
@@ -242,6 +248,7 @@ final class FunctionQueue {
     private final Promise<T> promise = Promise.promise();
     private long timer;
     private long stuckTimer = -1;
+    private long againTimer = -1;
     private int lane;
     private long startedNanos;
 
@@ -262,6 +269,7 @@ final class FunctionQueue {
       meanRunNanos += (nanoClock.getAsLong() - startedNanos - meanRunNanos) / 16;
       if (stuckTimer >= 0) {
         vertx.cancelTimer(stuckTimer);
+        vertx.cancelTimer(againTimer);
       }
       if (nanoClock.getAsLong() - terms.deadlineNanos() >= 0) {
         settle(tooLong());
