@@ -16,10 +16,13 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Where functions come from, and who may bring them. */
 class FunctionRegistrationTest {
@@ -115,6 +118,37 @@ class FunctionRegistrationTest {
       assertThat(Await.result(ragbus.call("shout", "hey")).result()).isEqualTo("HEY");
       assertThat(Await.result(ragbus.functions()).functions()).hasSize(6);
       assertThat(Await.result(ragbus.function("embed_texts")).kind()).isEqualTo("operation");
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"README.md", "docs/functions.md"})
+  void theExampleOfTheDocumentationRuns(String document) throws IOException {
+    String text = Files.readString(Path.of(document));
+    String block = text.substring(text.indexOf("```python\n") + "```python\n".length());
+    Files.writeString(folder.resolve("example.py"), block.substring(0, block.indexOf("```")));
+    try (TestService service = TestService.start(vertx, config(new JsonObject()))) {
+      Ragbus ragbus = service.ragbus();
+      assertThat(Await.result(ragbus.call("longest", List.of("a", "bcd"))).result())
+          .isEqualTo(List.of("bcd"));
+      assertThat(Await.result(ragbus.call("longest", List.of("a", "bcd"), 2)).result())
+          .isEqualTo(List.of("bcd", "a"));
+      assertThat(Await.result(ragbus.function("longest")).description())
+          .isEqualTo("Return the longest texts, longest first.");
+      assertThat(Await.ragbusFailure(ragbus.call("longest", List.of(1))).kind())
+          .isEqualTo(Kind.INVALID);
+      assertThat(
+              Await.result(
+                      vertx
+                          .eventBus()
+                          .<JsonObject>request(
+                              "rag.functions.call",
+                              new JsonObject(
+                                  """
+                                  {"name": "longest", "args": [["a", "bcd"]], "kwargs": {"count": 1}}
+                                  """)))
+                  .body())
+          .isEqualTo(new JsonObject("{\"result\": [\"bcd\"]}"));
     }
   }
 
