@@ -190,6 +190,7 @@ final class Batcher {
     job.started();
     job.phases().passBegins(startedNanos);
     passes.put(lane, Set.of(job));
+    List<PassTrace.Span> spans = PassTrace.begin(Set.of(job));
     engine
         .tokenizeAndForward(lane, call, giveUp(job.deadlineNanos()))
         .onComplete(
@@ -197,6 +198,9 @@ final class Batcher {
               passes.remove(lane);
               idleLanes.set(lane);
               job.phases().passEnds(nanoClock.getAsLong());
+              if (!spans.isEmpty()) {
+                PassTrace.end(spans, pass(lane, job, result.result()), result.cause());
+              }
               if (!job.isOver()) {
                 ranDirectly(job, result, startedNanos);
               }
@@ -528,6 +532,7 @@ final class Batcher {
     long startedNanos = nanoClock.getAsLong();
     running.forEach(job -> job.phases().passBegins(startedNanos));
     passes.put(lane, running);
+    List<PassTrace.Span> spans = PassTrace.begin(running);
     return engine
         .forward(lane, call, giveUp(deadlineNanos))
         .onComplete(
@@ -535,7 +540,24 @@ final class Batcher {
               passes.remove(lane);
               long endedNanos = nanoClock.getAsLong();
               running.forEach(job -> job.phases().passEnds(endedNanos));
+              if (!spans.isEmpty()) {
+                PassTrace.end(spans, pass(lane, rows), ended.cause());
+              }
             });
+  }
+
+  private static PassTrace.Pass pass(int lane, List<Row> rows) {
+    int tokens = rows.stream().mapToInt(row -> row.tokens().length()).sum();
+    return new PassTrace.Pass(rows.get(0).job().spec().model().name(), lane, rows.size(), tokens);
+  }
+
+  private static PassTrace.Pass pass(int lane, Job job, DirectResult result) {
+    TokenizedTexts tokens = result == null ? null : result.tokens();
+    return new PassTrace.Pass(
+        job.spec().model().name(),
+        lane,
+        tokens == null ? 0 : tokens.rows(),
+        tokens == null ? 0 : tokens.tokens());
   }
 
   private void laneIdle(int lane) {

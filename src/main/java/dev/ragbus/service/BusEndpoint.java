@@ -92,7 +92,13 @@ final class BusEndpoint<Q extends Record, R extends Record> {
       long millis =
           timeoutMillis(message.headers().get(Addresses.TIMEOUT_HEADER), maxTimeout.apply(request));
       String streamAddress = message.headers().get(Addresses.STREAM_ADDRESS_HEADER);
-      Call call = new Call(requestId, arrivedNanos + millis * 1_000_000, streamAddress, phases);
+      Call call =
+          new Call(
+              requestId,
+              arrivedNanos + millis * 1_000_000,
+              streamAddress,
+              phases,
+              PassTrace.ofMessage(vertx));
       return within(millis, operation.run(request, call));
     } catch (RuntimeException failure) {
       return Future.failedFuture(failure);

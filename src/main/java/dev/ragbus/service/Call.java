@@ -7,10 +7,12 @@ package dev.ragbus.service;
  * @param deadlineNanos when its time is over, by {@link System#nanoTime}
  * @param streamAddress where the caller reads frames; null where none was given
  * @param phases takes the times of its work
+ * @param trace makes spans of its work; null where nobody traces
  */
-record Call(String requestId, long deadlineNanos, String streamAddress, Phases phases) {
+record Call(
+    String requestId, long deadlineNanos, String streamAddress, Phases phases, PassTrace trace) {
   /** One whose times nobody asks for. */
   Call(String requestId, long deadlineNanos, String streamAddress) {
-    this(requestId, deadlineNanos, streamAddress, new Phases(null));
+    this(requestId, deadlineNanos, streamAddress, new Phases(null), null);
   }
 }

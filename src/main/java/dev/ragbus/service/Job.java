@@ -83,6 +83,7 @@ final class Job {
   private final long deadlineNanos;
   private final String requestId;
   private final Phases phases;
+  private final PassTrace trace;
   private final Promise<Usage> promise = Promise.promise();
   private final Set<Row> waiting = Collections.newSetFromMap(new IdentityHashMap<>());
   private final Set<Integer> truncated = new HashSet<>();
@@ -110,6 +111,7 @@ final class Job {
     this.deadlineNanos = call.deadlineNanos();
     this.requestId = call.requestId();
     this.phases = call.phases();
+    this.trace = call.trace();
     this.untokenized = spec.texts.size();
     this.openRowsOfText = new int[spec.texts.size()];
   }
@@ -128,6 +130,11 @@ final class Job {
 
   Phases phases() {
     return phases;
+  }
+
+  /** Makes spans of its passes; null where nobody traces. */
+  PassTrace trace() {
+    return trace;
   }
 
   Future<Usage> future() {

@@ -88,7 +88,8 @@ class BatcherTest {
                 float[] row = java.util.Arrays.copyOfRange(values, offset, offset + outputs);
                 assertThat(rows.put(text, row)).as("row of text %s run once", text).isNull();
               });
-      job = new Job(spec, null, new Call(id, time.inMillis(millis), null, new Phases(meters)));
+      job =
+          new Job(spec, null, new Call(id, time.inMillis(millis), null, new Phases(meters), null));
       batcher
           .submit(job)
           .onComplete(result -> answers.add(result.succeeded() ? result.result() : result.cause()));
