@@ -30,7 +30,8 @@ final class SocketClient {
   /** Connects; {@code authorization} is the header of that name, null for none. */
   static SocketClient connect(
       WebSocketClient sockets, int port, String path, String authorization) {
-    return new SocketClient(Await.result(sockets.connect(to(port, path, authorization))));
+    // On the socket's own thread: a frame or a close that follows at once comes after the handlers.
+    return Await.result(sockets.connect(to(port, path, authorization)).map(SocketClient::new));
   }
 
   static WebSocketConnectOptions to(int port, String path, String authorization) {
