@@ -6,12 +6,9 @@ import examples.SearchVerticle;
 import io.vertx.core.Vertx;
 import java.io.IOException;
 import java.lang.reflect.Method;
-import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
@@ -62,41 +59,6 @@ class ReadmeTest {
     for (RagbusException.Kind kind : RagbusException.Kind.values()) {
       assertThat(readme).contains("`" + kind + "`").contains(" " + kind.code() + " ");
     }
-  }
-
-  @Test
-  void itListsEveryOption() throws IOException {
-    Set<String> documented = new TreeSet<>();
-    String section = "";
-    for (String line : Files.readAllLines(Path.of("conf/ragbus.toml"))) {
-      if (line.startsWith("[")) {
-        section = line.replaceAll("[\\[\\]]", "");
-      } else if (!line.startsWith("# [[") && line.matches("(# )?[a-z_]+ = .*")) {
-        documented.add(key(section, line.replaceFirst("^# ", "").split(" = ")[0]));
-      }
-    }
-    documented.removeIf(
-        key ->
-            key.startsWith("models.") && !keys("models", RagbusOptions.Models.class).contains(key)
-                || key.startsWith("functions.")
-                    && !keys("functions", RagbusOptions.Functions.class).contains(key));
-
-    assertThat(firstColumn("[a-z]+(\\.[a-zA-Z_]+)+"))
-        .filteredOn(key -> !key.startsWith("rag."))
-        .containsExactlyInAnyOrderElementsOf(documented);
-  }
-
-  private static List<String> keys(String section, Class<? extends Record> options) {
-    return Arrays.stream(options.getRecordComponents())
-        .map(RecordComponent::getName)
-        .map(name -> section + "." + name.replaceAll("([A-Z])", "_$1").toLowerCase(Locale.ROOT))
-        .toList();
-  }
-
-  private static String key(String section, String name) {
-    return section.startsWith("python.functions.")
-        ? "python.functions.NAME." + name
-        : section + "." + name;
   }
 
   private static Set<String> firstColumn(String pattern) throws IOException {
