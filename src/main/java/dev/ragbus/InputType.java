@@ -16,6 +16,7 @@ public enum InputType {
   @JsonProperty("document")
   DOCUMENT("document", "passage", "corpus");
 
+  @SuppressWarnings("ImmutableEnumChecker") // made by List.of
   private final List<String> promptNames;
 
   InputType(String... promptNames) {

@@ -102,34 +102,34 @@ public record Tensor(DType dtype, List<Integer> shape, Buffer data) {
 
   /** A tensor of {@link DType#FLOAT32}. */
   public static Tensor of(float[] values, int... shape) {
-    ByteBuffer bytes = littleEndian(values.length * Float.BYTES);
-    bytes.asFloatBuffer().put(values);
-    return new Tensor(DType.FLOAT32, axes(shape, values.length), Buffer.buffer(bytes.array()));
+    byte[] bytes = new byte[values.length * Float.BYTES];
+    littleEndian(bytes).asFloatBuffer().put(values);
+    return new Tensor(DType.FLOAT32, axes(shape, values.length), Buffer.buffer(bytes));
   }
 
   /** A tensor of {@link DType#FLOAT64}. */
   public static Tensor of(double[] values, int... shape) {
-    ByteBuffer bytes = littleEndian(values.length * Double.BYTES);
-    bytes.asDoubleBuffer().put(values);
-    return new Tensor(DType.FLOAT64, axes(shape, values.length), Buffer.buffer(bytes.array()));
+    byte[] bytes = new byte[values.length * Double.BYTES];
+    littleEndian(bytes).asDoubleBuffer().put(values);
+    return new Tensor(DType.FLOAT64, axes(shape, values.length), Buffer.buffer(bytes));
   }
 
   /** A tensor of {@link DType#INT32}. */
   public static Tensor of(int[] values, int... shape) {
-    ByteBuffer bytes = littleEndian(values.length * Integer.BYTES);
-    bytes.asIntBuffer().put(values);
-    return new Tensor(DType.INT32, axes(shape, values.length), Buffer.buffer(bytes.array()));
+    byte[] bytes = new byte[values.length * Integer.BYTES];
+    littleEndian(bytes).asIntBuffer().put(values);
+    return new Tensor(DType.INT32, axes(shape, values.length), Buffer.buffer(bytes));
   }
 
   /** A tensor of {@link DType#INT64}. */
   public static Tensor of(long[] values, int... shape) {
-    ByteBuffer bytes = littleEndian(values.length * Long.BYTES);
-    bytes.asLongBuffer().put(values);
-    return new Tensor(DType.INT64, axes(shape, values.length), Buffer.buffer(bytes.array()));
+    byte[] bytes = new byte[values.length * Long.BYTES];
+    littleEndian(bytes).asLongBuffer().put(values);
+    return new Tensor(DType.INT64, axes(shape, values.length), Buffer.buffer(bytes));
   }
 
-  private static ByteBuffer littleEndian(int size) {
-    return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
+  private static ByteBuffer littleEndian(byte[] bytes) {
+    return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }
 
   /** Without a shape, the one axis that the values make. */

@@ -55,17 +55,20 @@ class ConfigurationReferenceTest {
 
     void read(List<String> lines) {
       for (String line : lines) {
-        Matcher found;
+        Matcher sectionLine = SECTION.matcher(line);
+        Matcher tableLine = TABLE.matcher(line);
+        Matcher rowLine = ROW.matcher(line);
+        Matcher optionLine = OPTION.matcher(line);
         if (line.isBlank()) {
           endOfParagraph();
-        } else if ((found = SECTION.matcher(line)).matches()) {
-          startSection(found.group(1));
-        } else if ((found = TABLE.matcher(line)).matches()) {
-          startTable(found.group(1));
-        } else if (table != null && (found = ROW.matcher(line)).matches()) {
-          row(table + "." + found.group(1), found.group(2), found.group(3));
-        } else if (!section.isEmpty() && (found = OPTION.matcher(line)).matches()) {
-          option(found.group(1), line.startsWith("#") ? null : found.group(2));
+        } else if (sectionLine.matches()) {
+          startSection(sectionLine.group(1));
+        } else if (tableLine.matches()) {
+          startTable(tableLine.group(1));
+        } else if (table != null && rowLine.matches()) {
+          row(table + "." + rowLine.group(1), rowLine.group(2), rowLine.group(3));
+        } else if (!section.isEmpty() && optionLine.matches()) {
+          option(optionLine.group(1), line.startsWith("#") ? null : optionLine.group(2));
         } else {
           comment.add(line.replaceFirst("^# ?", ""));
         }

@@ -66,7 +66,8 @@ final class AccessLog {
   private static String escaped(String text) {
     StringBuilder safe = new StringBuilder();
     String kept = text.length() > MAX_CHARS ? text.substring(0, MAX_CHARS) : text;
-    for (char c : kept.toCharArray()) {
+    for (int i = 0; i < kept.length(); i++) {
+      char c = kept.charAt(i);
       if (c > ' ' && c < 0x7f && c != '"' && c != '\\') {
         safe.append(c);
       } else {

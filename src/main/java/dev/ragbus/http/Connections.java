@@ -19,7 +19,7 @@ import java.util.Map;
 final class Connections {
   private final Vertx vertx;
   private final RagbusOptions.Http options;
-  private final Map<HttpConnection, Watched> open = new IdentityHashMap<>();
+  private final IdentityHashMap<HttpConnection, Watched> open = new IdentityHashMap<>();
   private final Map<String, Integer> requestsByClient = new HashMap<>();
 
   private static final class Watched {

@@ -397,7 +397,7 @@ public final class HttpVerticle extends VerticleBase {
     } else if (access == Access.OPEN) {
       // A browser that opens a page asks its user; the scripts of a page ask with what it knows.
       boolean page =
-          ctx.request().method() == HttpMethod.GET
+          ctx.request().method().equals(HttpMethod.GET)
               && pages.files().containsKey(ctx.request().path());
       ctx.response().putHeader("WWW-Authenticate", page ? "Basic realm=\"Ragbus\"" : "Bearer");
       throw RagbusException.of(Kind.UNAUTHORIZED, "send a valid key as Authorization: Bearer KEY");

@@ -14,7 +14,8 @@ import java.util.List;
 
 /**
  * What is to be embedded, in the forms that OpenAI, Jina and TEI take it in: a text or a list of
- * texts, each a string or an object with a {@code text}; or token ids, one list or a list of them.
+ * texts, each a string or an object with one as its {@code "text"}; or token ids, one list or a
+ * list of them.
  *
  * @param texts the texts; empty where there are tokens
  * @param tokens the token ids; null where there are texts

@@ -61,7 +61,7 @@ final class Bridge implements AutoCloseable {
     interpreter.set("path", String.join("\n", settings.modulePath()));
     interpreter.exec(
         "import sys; sys.path[:0] = [p for p in path.split('\\n') if p and p not in sys.path]");
-    synchronized (PythonRuntime.class) {
+    synchronized (Bridge.class) {
       interpreter.exec("import ragbus.bridge as _bridge");
       interpreter.exec("from ragbus.bridge import bind, call, forward, tokenize");
       interpreter.exec(

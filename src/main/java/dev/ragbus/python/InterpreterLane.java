@@ -349,6 +349,7 @@ final class InterpreterLane {
     }
 
     /** The next call; the thread stays awake a moment for it, since waking it up takes longer. */
+    @SuppressWarnings("ThreadPriorityCheck") // the yield spares power; nothing relies on it
     private Call<?> next() throws InterruptedException {
       boolean patient = role == Role.INFERENCE || role == Role.FUNCTION;
       long patientUntil = System.nanoTime() + (patient ? PATIENCE_NANOS : 0);

@@ -153,8 +153,8 @@ final class ServiceMetrics implements AutoCloseable {
   void ran(int rows, long tokens, long paddedTokens, long nanos) {
     pass.record(nanos, TimeUnit.NANOSECONDS);
     passRows.record(rows);
-    passTokens.record(tokens);
-    passPaddedTokens.record(paddedTokens);
+    passTokens.record((double) tokens);
+    passPaddedTokens.record((double) paddedTokens);
   }
 
   /** Takes the queue's state, on the event loop, for meters that other threads read. */

@@ -190,7 +190,8 @@ class MainTest {
 
   @Test
   void a_port_that_is_taken_is_told_in_one_line() throws Exception {
-    try (ServerSocket taken = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
+    try (ServerSocket taken =
+        new ServerSocket(0, 1, InetAddress.getByAddress(new byte[] {127, 0, 0, 1}))) {
       start(List.of("-Dragbus.http.port=" + taken.getLocalPort()));
       assertThat(exitCode()).isEqualTo(1);
       assertThat(errors())

@@ -410,7 +410,7 @@ class RerankStreamingTest {
         serve(
             new JsonObject()
                 .put("http", new JsonObject().put("port", 0).put("idle_timeout", "200ms")));
-    StringBuffer received = new StringBuffer();
+    List<String> received = new CopyOnWriteArrayList<>();
     AtomicInteger closed = new AtomicInteger();
     Await.result(
         vertx
@@ -418,7 +418,7 @@ class RerankStreamingTest {
             .connect(quick, "127.0.0.1")
             .onSuccess(
                 raw ->
-                    raw.handler(bytes -> received.append(bytes.toString("ISO-8859-1")))
+                    raw.handler(bytes -> received.add(bytes.toString("ISO-8859-1")))
                         .closeHandler(v -> closed.incrementAndGet())
                         .write(
                             "GET /v1/rerank/stream HTTP/1.1\r\nHost: 127.0.0.1:"
@@ -426,9 +426,9 @@ class RerankStreamingTest {
                                 + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                 + "Sec-WebSocket-Version: 13\r\n"
                                 + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")));
-    Awaitility.await().until(() -> received.toString().contains("no answer to a ping"));
+    Awaitility.await().until(() -> String.join("", received).contains("no answer to a ping"));
     Awaitility.await().until(() -> closed.get() == 1);
-    assertThat(received.toString()).startsWith("HTTP/1.1 101");
+    assertThat(String.join("", received)).startsWith("HTTP/1.1 101");
   }
 
   @Test

@@ -15,6 +15,7 @@ import dev.ragbus.service.FakeEngine.Held;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
@@ -302,29 +303,27 @@ class BatcherTest {
 
   @Test
   void aStreamOfSmallRequestsDoesNotStarveALargeOne() {
-    List<Submitted> clients = new ArrayList<>();
-    for (int i = 0; i < 100; i++) {
-      clients.add(submit("id", 1_000_000, "client"));
-    }
+    Submitted[] clients = new Submitted[100];
+    Arrays.setAll(clients, i -> submit("id", 1_000_000, "client"));
     Submitted large = submit("id", 1_000_000, same(100, "larger"));
     for (int pass = 0; pass < 300 && !large.succeeded(); pass++) {
       engine.finish();
-      clients.replaceAll(client -> client.succeeded() ? submit("id", 1_000_000, "client") : client);
+      Arrays.setAll(
+          clients, i -> clients[i].succeeded() ? submit("id", 1_000_000, "client") : clients[i]);
     }
     assertThat(large.succeeded()).isTrue();
   }
 
   @Test
   void aStreamForOneModelDoesNotStarveAnother() {
-    List<Submitted> clients = new ArrayList<>();
-    for (int i = 0; i < 100; i++) {
-      clients.add(submit("id", 1_000_000, "client"));
-    }
+    Submitted[] clients = new Submitted[100];
+    Arrays.setAll(clients, i -> submit("id", 1_000_000, "client"));
     LoadedModel other = loaded("o", false);
     Submitted single = new Submitted(other, "id", 1_000_000, null, List.of("other"));
     for (int pass = 0; pass < 20 && !single.succeeded(); pass++) {
       engine.finish();
-      clients.replaceAll(client -> client.succeeded() ? submit("id", 1_000_000, "client") : client);
+      Arrays.setAll(
+          clients, i -> clients[i].succeeded() ? submit("id", 1_000_000, "client") : clients[i]);
     }
     assertThat(single.succeeded()).isTrue();
   }

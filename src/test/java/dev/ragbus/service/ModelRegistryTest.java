@@ -26,6 +26,7 @@ import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -419,7 +420,9 @@ class ModelRegistryTest {
     engine.hub.put("h1", "embedding");
     for (ModelSpec.Source source : List.of(ModelSpec.Source.LOCAL, ModelSpec.Source.PACKAGED)) {
       JsonObject body =
-          new JsonObject().put("model_name", "h1").put("source", source.name().toLowerCase());
+          new JsonObject()
+              .put("model_name", "h1")
+              .put("source", source.name().toLowerCase(Locale.ROOT));
       failure(load(JsonBodies.parse(body, ModelSpec.class)));
     }
     assertThat(engine.controls(Control.FETCH)).isEmpty();
