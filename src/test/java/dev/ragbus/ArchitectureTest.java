@@ -50,6 +50,35 @@ class ArchitectureTest {
           .dependOnClassesThat()
           .resideInAPackage("io.vertx.ext.web..");
 
+  /** By reflection too: only the application asks for a class by name. */
+  @ArchTest
+  static final ArchRule onlyTheApplicationTouchesSignals =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("dev.ragbus.app..")
+          .should()
+          .dependOnClassesThat()
+          .haveNameMatching("(sun|jdk\\.internal)\\.misc\\.Signal.*")
+          .orShould()
+          .callMethod(Class.class, "forName", String.class)
+          .orShould()
+          .callMethod(ClassLoader.class, "loadClass", String.class);
+
+  /** But the check of an environment, which is the main class of a process of its own. */
+  @ArchTest
+  static final ArchRule onlyTheApplicationEndsTheProcess =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("dev.ragbus.app..")
+          .and()
+          .doNotHaveFullyQualifiedName("dev.ragbus.python.environment.Preflight")
+          .should()
+          .callMethod(System.class, "exit", int.class)
+          .orShould()
+          .callMethod(Runtime.class, "exit", int.class)
+          .orShould()
+          .callMethod(Runtime.class, "halt", int.class);
+
   @ArchTest
   static final ArchRule noCycles = slices().matching("dev.ragbus.(**)").should().beFreeOfCycles();
 

@@ -42,17 +42,22 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * variable {@code RAGBUS_CONFIG} names, else {@code conf/ragbus.toml} where that exists; {@link
  * RagbusOptions#from} says what goes before it.
  *
- * <p>It exits with 1 and one line when something does not start. On SIGINT or SIGTERM it stops HTTP
- * first, so that accepted requests are answered, then the service, each at most a little longer
- * than {@code lanes.drain_timeout}, and exits with 0; a second signal ends it at once.
+ * <p>It exits with 1 and one line when something does not start. On SIGINT or SIGTERM it refuses
+ * new requests, answers the accepted ones, for {@code lanes.drain_timeout} and at most a few
+ * seconds more, and exits with 0; a second signal ends it at once.
  */
 public final class Main {
   private static final Logger LOGGER = System.getLogger(Main.class.getName());
   private static final String SERVICE = "dev.ragbus.service.RagbusVerticle";
   private static final String DEFAULT_FILE = "conf/ragbus.toml";
 
-  /** How much longer than its own bound a part may take to stop before it is left behind. */
+  /**
+   * How much longer than the drain timeout stopping may take before what is left is left behind.
+   */
   private static final Duration STOP_GRACE = Duration.ofSeconds(2);
+
+  /** What HTTP has accepted gets to the service in this time; then that begins to stop as well. */
+  private static final Duration HAND_OVER = Duration.ofMillis(250);
 
   private final String serviceClass;
   private final PrintStream out;
@@ -187,24 +192,27 @@ public final class Main {
         || failure instanceof IOException;
   }
 
-  /** Stops HTTP, then the service, then Vert.x; blocks the calling thread, for a bounded time. */
+  /**
+   * Stops HTTP, the service as soon as HTTP has passed on or answered what it had accepted, then
+   * Vert.x; blocks the calling thread, for a bounded time.
+   */
   void stop() {
     if (!stopping.compareAndSet(false, true)) {
       return;
     }
-    undeploy(httpId);
-    undeploy(serviceId);
-    await(vertx.close());
-  }
-
-  private void undeploy(String id) {
-    if (id != null) {
-      await(vertx.undeploy(id));
-    }
-  }
-
-  private void await(Future<?> stopped) {
     Duration patience = options.lanes().drainTimeout().plus(STOP_GRACE);
+    Future<?> noHttp = undeploy(httpId);
+    Future<?> passedOn =
+        Future.any(noHttp, vertx.timer(HAND_OVER.toMillis(), TimeUnit.MILLISECONDS));
+    await(Future.join(noHttp, passedOn.transform(any -> undeploy(serviceId))), patience);
+    await(vertx.close(), STOP_GRACE);
+  }
+
+  private Future<?> undeploy(String id) {
+    return id == null ? Future.succeededFuture() : vertx.undeploy(id);
+  }
+
+  private static void await(Future<?> stopped, Duration patience) {
     try {
       stopped
           .toCompletionStage()

@@ -1,6 +1,10 @@
 package dev.ragbus.http;
 
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.http.HttpConnection;
 import java.time.Duration;
@@ -21,6 +25,10 @@ final class Connections {
   private final RagbusOptions.Http options;
   private final IdentityHashMap<HttpConnection, Watched> open = new IdentityHashMap<>();
   private final Map<String, Integer> requestsByClient = new HashMap<>();
+  private final Map<String, Integer> socketsByClient = new HashMap<>();
+
+  /** Completes when the requests that were accepted are over; null while more may come. */
+  private Promise<Void> drained;
 
   private static final class Watched {
     private int requests;
@@ -71,18 +79,66 @@ final class Connections {
     return vertx.setTimer(time.toMillis(), id -> connection.close());
   }
 
-  /** Counts one more request of a client; returns whether it may be. */
-  boolean enter(String client) {
-    int now = requestsByClient.getOrDefault(client, 0);
-    if (now >= options.maxRequestsPerClient()) {
-      return false;
-    }
-    requestsByClient.put(client, now + 1);
-    return true;
+  /**
+   * Counts one more request of a client, or refuses it: the client has as many as it may, or no
+   * more are accepted.
+   */
+  void enter(String client) {
+    enter(requestsByClient, client, "requests under way");
   }
 
   /** A request that entered is over. */
   void leave(String client) {
-    requestsByClient.computeIfPresent(client, (name, now) -> now == 1 ? null : now - 1);
+    leave(requestsByClient, client);
+    completeIfDrained();
+  }
+
+  /** Counts one more socket of a client, or refuses it, as with requests. */
+  void enterSocket(String client) {
+    enter(socketsByClient, client, "sockets open");
+  }
+
+  /** A socket that entered is closed. */
+  void leaveSocket(String client) {
+    leave(socketsByClient, client);
+  }
+
+  private void enter(Map<String, Integer> byClient, String client, String what) {
+    if (isDraining()) {
+      throw RagbusException.of(Kind.UNAVAILABLE, "the server is shutting down");
+    }
+    int now = byClient.getOrDefault(client, 0);
+    if (now >= options.maxRequestsPerClient()) {
+      throw RagbusException.of(
+          Kind.OVERLOADED,
+          "you have "
+              + options.maxRequestsPerClient()
+              + " "
+              + what
+              + ", which is http.max_requests_per_client");
+    }
+    byClient.put(client, now + 1);
+  }
+
+  private static void leave(Map<String, Integer> byClient, String client) {
+    byClient.computeIfPresent(client, (name, now) -> now == 1 ? null : now - 1);
+  }
+
+  /** Accepts no more; completes when the requests that were accepted are over. */
+  Future<Void> drain() {
+    drained = Promise.promise();
+    completeIfDrained();
+    return drained.future();
+  }
+
+  /** Whether no more requests are accepted. */
+  boolean isDraining() {
+    return drained != null;
+  }
+
+  private void completeIfDrained() {
+    if (isDraining() && requestsByClient.isEmpty()) {
+      drained.tryComplete();
+    }
   }
 }

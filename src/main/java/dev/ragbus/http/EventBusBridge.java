@@ -1,6 +1,7 @@
 package dev.ragbus.http;
 
 import dev.ragbus.Addresses;
+import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusOptions;
 import io.vertx.core.Vertx;
 import io.vertx.ext.bridge.PermittedOptions;
@@ -31,27 +32,27 @@ final class EventBusBridge {
   private static final Duration REPLY_GRACE = Duration.ofSeconds(1);
 
   private final Connections connections;
-  private final Function<RoutingContext, String> socketsOf;
+  private final Function<RoutingContext, String> clientOf;
 
-  private EventBusBridge(Connections connections, Function<RoutingContext, String> socketsOf) {
+  private EventBusBridge(Connections connections, Function<RoutingContext, String> clientOf) {
     this.connections = connections;
-    this.socketsOf = socketsOf;
+    this.clientOf = clientOf;
   }
 
   /**
    * What serves {@link #PATH}.
    *
    * @param connections counts sockets
-   * @param socketsOf the name under which a client's sockets are counted
+   * @param clientOf the client's name
    */
   static Router router(
       Vertx vertx,
       RagbusOptions options,
       Connections connections,
-      Function<RoutingContext, String> socketsOf) {
+      Function<RoutingContext, String> clientOf) {
     SockJSHandlerOptions transports = new SockJSHandlerOptions();
     OTHER_TRANSPORTS.forEach(transports::addDisabledTransport);
-    EventBusBridge bridge = new EventBusBridge(connections, socketsOf);
+    EventBusBridge bridge = new EventBusBridge(connections, clientOf);
     return SockJSHandler.create(vertx, transports).bridge(permissions(options), bridge::judge);
   }
 
@@ -79,21 +80,31 @@ final class EventBusBridge {
 
   private void judge(BridgeEvent event) {
     switch (event.type()) {
-      case SOCKET_CREATED -> event.complete(connections.enter(sockets(event)));
+      case SOCKET_CREATED -> event.complete(enters(event));
       case SOCKET_CLOSED -> {
-        connections.leave(sockets(event));
+        connections.leaveSocket(client(event));
         event.complete(true);
       }
       case SEND ->
           event.complete(
-              event.getRawMessage().getValue("replyAddress") instanceof String
+              !connections.isDraining()
+                  && event.getRawMessage().getValue("replyAddress") instanceof String
                   && !event.socket().writeQueueFull());
       case PUBLISH, REGISTER -> event.complete(false);
       default -> event.complete(true);
     }
   }
 
-  private String sockets(BridgeEvent event) {
-    return socketsOf.apply(event.socket().routingContext());
+  private boolean enters(BridgeEvent event) {
+    try {
+      connections.enterSocket(client(event));
+      return true;
+    } catch (RagbusException refused) {
+      return false;
+    }
+  }
+
+  private String client(BridgeEvent event) {
+    return clientOf.apply(event.socket().routingContext());
   }
 }

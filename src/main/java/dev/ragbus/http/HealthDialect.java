@@ -5,6 +5,7 @@ import dev.ragbus.NoArguments;
 import io.vertx.core.Future;
 import java.time.Duration;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 
 /**
  * {@code /health/live}, which tells that HTTP answers and asks nobody, and {@code /health/ready},
@@ -15,9 +16,12 @@ final class HealthDialect implements Dialect {
   private static final Duration PATIENCE = Duration.ofSeconds(2);
 
   private final Dialect errors;
+  private final BooleanSupplier draining;
 
-  HealthDialect(Dialect errors) {
+  /** Answers as a server that may be shutting down; errors are in the words of a dialect. */
+  HealthDialect(Dialect errors, BooleanSupplier draining) {
     this.errors = errors;
+    this.draining = draining;
   }
 
   private record Status(String status) {}
@@ -28,10 +32,10 @@ final class HealthDialect implements Dialect {
         Operation.get(
                 "/health/live", call -> Future.succeededFuture(Reply.of(200, new Status("UP"))))
             .allowedTo(Access.OPEN),
-        Operation.get("/health/ready", HealthDialect::ready).allowedTo(Access.OPEN));
+        Operation.get("/health/ready", this::ready).allowedTo(Access.OPEN));
   }
 
-  private static Future<Reply> ready(Operation.Call<NoArguments> call) {
+  private Future<Reply> ready(Operation.Call<NoArguments> call) {
     return health(call)
         .map(
             health -> {
@@ -47,8 +51,13 @@ final class HealthDialect implements Dialect {
     return health.up() && health.initialized();
   }
 
-  /** What the service says of itself; it never fails. */
-  static Future<Health> health(Operation.Call<NoArguments> call) {
+  /** What the service says of itself, unless it is not asked any more; it never fails. */
+  Future<Health> health(Operation.Call<NoArguments> call) {
+    if (draining.getAsBoolean()) {
+      return Future.succeededFuture(
+          new Health(
+              "DOWN", false, List.of(new Health.Check("http", "DOWN", "it is shutting down"))));
+    }
     return call.ragbus().withTimeout(PATIENCE).health().otherwise(HealthDialect::down);
   }
 

@@ -23,6 +23,7 @@ import io.vertx.core.http.HttpServer;
 import io.vertx.core.http.HttpServerOptions;
 import io.vertx.core.http.HttpServerRequest;
 import io.vertx.core.http.HttpServerResponse;
+import io.vertx.core.http.HttpVersion;
 import io.vertx.core.net.HostAndPort;
 import io.vertx.core.net.PemKeyCertOptions;
 import io.vertx.ext.web.Router;
@@ -63,8 +64,10 @@ import java.util.stream.Collectors;
  * an id of its own that begins with (the first 27 characters of) a given one, so that dropping the
  * request of a client that has gone can never hit another with the same {@code X-Request-Id}.
  *
- * <p>Every failure is JSON in the words of the dialect it was asked in. Stopping refuses new
- * connections and waits for accepted requests, at most {@code lanes.drain_timeout}.
+ * <p>Every failure is JSON in the words of the dialect it was asked in. While it stops, it answers
+ * the requests that it has accepted, for {@code lanes.drain_timeout} and a second more, in which
+ * those come back that the service has given up. New ones are refused with 503, readiness is DOWN,
+ * and clients are told to close their connections; sockets are closed at the end.
  */
 public final class HttpVerticle extends VerticleBase {
   private static final Logger LOGGER = System.getLogger(HttpVerticle.class.getName());
@@ -94,6 +97,10 @@ public final class HttpVerticle extends VerticleBase {
   private static final int SOCKET_CLOSING_SECONDS = 1;
   private static final int REQUEST_TIMEOUT = 408;
   private static final Duration LINGER = Duration.ofMillis(500);
+
+  /** What the service gives up at the drain timeout gets its answer through HTTP in this time. */
+  private static final Duration DRAIN_GRACE = Duration.ofSeconds(1);
+
   private static final int UPGRADE_REQUIRED = 426;
 
   private final Dialect openAi = new OpenAiDialect();
@@ -127,15 +134,16 @@ public final class HttpVerticle extends VerticleBase {
                   + " security.jwt_algorithm"));
     }
     connections = new Connections(vertx, options.http());
+    HealthDialect health = new HealthDialect(openAi, connections::isDraining);
     failedKeys = new FailedKeys(options.security().failedKeysPerMinute(), System::nanoTime);
     dialects =
         List.of(
             openAi,
             new JinaDialect(openAi),
             new CohereDialect(),
-            new TeiDialect(options),
+            new TeiDialect(options, health),
             new AdminDialect(openAi),
-            new HealthDialect(openAi));
+            health);
     ragbus = Ragbus.create(vertx, options.bus().addressPrefix());
     return Guard.of(vertx, options.security())
         .onSuccess(made -> guard = made)
@@ -189,12 +197,15 @@ public final class HttpVerticle extends VerticleBase {
     return server;
   }
 
-  /** Refuses new connections and waits for accepted requests, at most the drain timeout. */
+  /** Accepts no more requests, and waits for the accepted ones, for a bounded time. */
   @Override
   public Future<?> stop() {
-    return server == null
-        ? Future.succeededFuture()
-        : server.shutdown(options.lanes().drainTimeout().toMillis(), TimeUnit.MILLISECONDS);
+    if (server == null) {
+      return Future.succeededFuture();
+    }
+    long millis = options.lanes().drainTimeout().plus(DRAIN_GRACE).toMillis();
+    return Future.any(connections.drain(), vertx.timer(millis, TimeUnit.MILLISECONDS))
+        .compose(ended -> server.shutdown(LINGER.toMillis(), TimeUnit.MILLISECONDS));
   }
 
   /** What it answers. */
@@ -258,8 +269,7 @@ public final class HttpVerticle extends VerticleBase {
     if (options.http().eventBusBridge()) {
       router
           .route(EventBusBridge.PATH)
-          .subRouter(
-              EventBusBridge.router(vertx, options, connections, HttpVerticle::socketsOfClient));
+          .subRouter(EventBusBridge.router(vertx, options, connections, ctx -> caller(ctx).name()));
     }
     // The paths that stand for many come last: another's word on its methods goes before theirs.
     methods.keySet().stream()
@@ -385,11 +395,6 @@ public final class HttpVerticle extends VerticleBase {
     return ctx.get(CALLER);
   }
 
-  /** Sockets are counted beside the requests of a client, which each has of its own. */
-  private static String socketsOfClient(RoutingContext ctx) {
-    return "sockets of " + caller(ctx).name();
-  }
-
   private void require(RoutingContext ctx, Access needed) {
     Access access = caller(ctx).access();
     if (access.covers(needed)) {
@@ -410,13 +415,7 @@ public final class HttpVerticle extends VerticleBase {
   /** Counts the request among those of its client that are under way. */
   private void enter(RoutingContext ctx) {
     String client = caller(ctx).name();
-    if (!connections.enter(client)) {
-      throw RagbusException.of(
-          Kind.OVERLOADED,
-          "you have "
-              + options.http().maxRequestsPerClient()
-              + " requests under way, which is http.max_requests_per_client");
-    }
+    connections.enter(client);
     ctx.addEndHandler(ended -> connections.leave(client));
     ctx.next();
   }
@@ -564,6 +563,7 @@ public final class HttpVerticle extends VerticleBase {
         response.putHeader(HttpHeaders.CONTENT_TYPE, "application/json");
       }
       response.putHeader(SERVER_TIMING, serverTiming(ctx));
+      tellToClose(ctx.request());
       HttpConnection connection = ctx.request().connection();
       long timer = connections.closeAfter(connection, options.http().idleTimeout());
       response
@@ -577,6 +577,18 @@ public final class HttpVerticle extends VerticleBase {
                   connections.closeAfter(connection, LINGER);
                 }
               });
+    }
+  }
+
+  /** Tells a client, where the server shuts down, that its connection ends with the reply. */
+  private void tellToClose(HttpServerRequest request) {
+    if (!connections.isDraining()) {
+      return;
+    }
+    if (request.version() == HttpVersion.HTTP_2) {
+      request.connection().shutdown();
+    } else {
+      request.response().putHeader(HttpHeaders.CONNECTION, HttpHeaders.CLOSE);
     }
   }
 
@@ -602,6 +614,7 @@ public final class HttpVerticle extends VerticleBase {
             stream.cancel();
           }
         });
+    tellToClose(ctx.request());
     response
         .setChunked(true)
         .putHeader(HttpHeaders.CONTENT_TYPE, format.contentType())
@@ -635,7 +648,6 @@ public final class HttpVerticle extends VerticleBase {
       return;
     }
     String client = caller(ctx).name();
-    String sockets = socketsOfClient(ctx);
     StreamSocket.Server server =
         new StreamSocket.Server(
             vertx,
@@ -645,20 +657,14 @@ public final class HttpVerticle extends VerticleBase {
             options.http().idleTimeout(),
             () -> connections.enter(client),
             () -> connections.leave(client),
-            () -> connections.leave(sockets));
-    if (!connections.enter(sockets)) {
-      throw RagbusException.of(
-          Kind.OVERLOADED,
-          "you have "
-              + options.http().maxRequestsPerClient()
-              + " sockets open, which is http.max_requests_per_client");
-    }
+            () -> connections.leaveSocket(client));
+    connections.enterSocket(client);
     request
         .toWebSocket()
         .onSuccess(socket -> new StreamSocket(server, socket))
         .onFailure(
             failure -> {
-              connections.leave(sockets);
+              connections.leaveSocket(client);
               ctx.fail(failure);
             });
   }

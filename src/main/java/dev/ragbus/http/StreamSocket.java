@@ -20,7 +20,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
-import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
@@ -39,6 +38,7 @@ final class StreamSocket {
   /** Longer messages are read off the event loop. */
   private static final int LARGE_MESSAGE_CHARS = 256 * 1024;
 
+  private static final short GOING_AWAY = 1001;
   private static final short POLICY_VIOLATION = 1008;
   private static final short TOO_BIG = 1009;
 
@@ -49,7 +49,7 @@ final class StreamSocket {
    * @param calls the facade, with the time that calls have
    * @param caller what the client may do
    * @param idleTimeout how long a client may be silent
-   * @param enter counts a request; whether it may be
+   * @param enter counts a request, or refuses it
    * @param leave a request that was counted is over
    * @param closed the socket is no more
    */
@@ -59,7 +59,7 @@ final class StreamSocket {
       Ragbus calls,
       Access caller,
       Duration idleTimeout,
-      BooleanSupplier enter,
+      Runnable enter,
       Runnable leave,
       Runnable closed) {}
 
@@ -86,6 +86,7 @@ final class StreamSocket {
     socket.drainHandler(v -> eachStream(ReadStream::resume));
     socket.exceptionHandler(failure -> socket.close(TOO_BIG, "too long, or no WebSocket frame"));
     socket.closeHandler(v -> closed());
+    socket.shutdownHandler(v -> socket.close(GOING_AWAY, "the server is shutting down"));
     pingTimer =
         server.vertx.setPeriodic(Math.max(1, server.idleTimeout.toMillis() / 2), id -> ping());
   }
@@ -202,10 +203,7 @@ final class StreamSocket {
     if (requests.containsKey(id)) {
       throw RagbusException.of(Kind.CONFLICT, "id " + id + " is in use on this socket");
     }
-    if (!server.enter.getAsBoolean()) {
-      throw RagbusException.of(
-          Kind.OVERLOADED, "you have http.max_requests_per_client requests under way");
-    }
+    server.enter.run();
     Request request = new Request();
     requests.put(id, request);
     return request;

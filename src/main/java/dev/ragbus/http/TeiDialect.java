@@ -33,9 +33,11 @@ import java.util.Optional;
  */
 final class TeiDialect implements Dialect {
   private final RagbusOptions options;
+  private final HealthDialect health;
 
-  TeiDialect(RagbusOptions options) {
+  TeiDialect(RagbusOptions options, HealthDialect health) {
     this.options = options;
+    this.health = health;
   }
 
   @Override
@@ -49,7 +51,7 @@ final class TeiDialect implements Dialect {
         Operation.post("/tokenize", null, TokenizeBody.class, "inputs", TeiDialect::tokenize),
         Operation.post("/decode", null, DecodeBody.class, "ids", TeiDialect::decode),
         Operation.get("/info", this::info),
-        Operation.get("/health", TeiDialect::health).allowedTo(Access.OPEN));
+        Operation.get("/health", this::health).allowedTo(Access.OPEN));
   }
 
   private static Operation<EmbedBody> embed(String path) {
@@ -337,11 +339,12 @@ final class TeiDialect implements Dialect {
     };
   }
 
-  private static Future<Reply> health(Operation.Call<NoArguments> call) {
-    return HealthDialect.health(call)
+  private Future<Reply> health(Operation.Call<NoArguments> call) {
+    return health
+        .health(call)
         .map(
-            health -> {
-              if (!HealthDialect.ready(health)) {
+            told -> {
+              if (!HealthDialect.ready(told)) {
                 throw RagbusException.of(RagbusException.Kind.UNAVAILABLE, "unhealthy");
               }
               return Reply.empty();

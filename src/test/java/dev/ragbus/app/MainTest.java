@@ -7,7 +7,6 @@ import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.InetAddress;
 import java.net.ServerSocket;
-import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -144,19 +143,16 @@ class MainTest {
                                 && line.contains("method=\"POST\"")
                                 && line.endsWith(" 1.0")));
     signal("TERM");
-    Awaitility.await().until(() -> refuses(address));
+    Awaitility.await().until(() -> readiness(address) == 503);
     assertThat(process.isAlive()).isTrue();
     signal("TERM");
     assertThat(exitCode()).isEqualTo(143);
     assertThat(held).failsWithin(Duration.ofSeconds(10));
   }
 
-  private static boolean refuses(URI address) {
-    try (Socket socket = new Socket(address.getHost(), address.getPort())) {
-      return !socket.isConnected();
-    } catch (IOException refused) {
-      return true;
-    }
+  private static int readiness(URI address) throws Exception {
+    HttpRequest request = HttpRequest.newBuilder(address.resolve("/health/ready")).build();
+    return CLIENT.send(request, HttpResponse.BodyHandlers.discarding()).statusCode();
   }
 
   @Test
