@@ -17,6 +17,15 @@ public record Addresses(String prefix) {
   /** Header: the caller's name for the request, {@code ^[A-Za-z0-9._-]{1,64}$}. */
   public static final String REQUEST_ID_HEADER = "request-id";
 
+  /**
+   * Header: who asks, at most {@link #MAX_CALLER_CHARS} characters. A caller who has nothing under
+   * way does not wait behind all that another one has sent.
+   */
+  public static final String CALLER_HEADER = "caller";
+
+  /** The longest name of a caller. */
+  public static final int MAX_CALLER_CHARS = 128;
+
   /** Header: where the frames of a stream go, an address private to the caller. */
   public static final String STREAM_ADDRESS_HEADER = "stream-address";
 

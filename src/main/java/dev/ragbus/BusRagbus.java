@@ -9,6 +9,7 @@ import io.vertx.core.eventbus.ReplyException;
 import io.vertx.core.json.JsonObject;
 import java.time.Duration;
 import java.util.Set;
+import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -33,6 +34,9 @@ final class BusRagbus implements Ragbus {
 
   private final String requestId;
 
+  /** Who asks. */
+  private final String caller;
+
   /** Told the timings of replies; null for nobody. */
   private final Consumer<Timings> timings;
 
@@ -43,19 +47,22 @@ final class BusRagbus implements Ragbus {
       Addresses addresses,
       Duration timeout,
       String requestId,
+      String caller,
       Consumer<Timings> timings,
       Set<String> knownModels) {
     this.vertx = vertx;
     this.addresses = addresses;
     this.timeout = timeout;
     this.requestId = requestId;
+    this.caller = caller;
     this.timings = timings;
     this.knownModels = knownModels;
   }
 
   static Ragbus create(Vertx vertx, Addresses addresses) {
     MessageCodecs.register(vertx);
-    return new BusRagbus(vertx, addresses, null, null, null, ConcurrentHashMap.newKeySet());
+    String caller = UUID.randomUUID().toString();
+    return new BusRagbus(vertx, addresses, null, null, caller, null, ConcurrentHashMap.newKeySet());
   }
 
   @Override
@@ -63,7 +70,7 @@ final class BusRagbus implements Ragbus {
     if (timeout.toMillis() < 1) {
       throw new IllegalArgumentException("timeout must be at least 1 ms, not " + timeout);
     }
-    return new BusRagbus(vertx, addresses, timeout, requestId, timings, knownModels);
+    return new BusRagbus(vertx, addresses, timeout, requestId, caller, timings, knownModels);
   }
 
   @Override
@@ -71,12 +78,21 @@ final class BusRagbus implements Ragbus {
     if (!RequestIds.valid(requestId)) {
       throw new IllegalArgumentException("request id must match " + RequestIds.PATTERN);
     }
-    return new BusRagbus(vertx, addresses, timeout, requestId, timings, knownModels);
+    return new BusRagbus(vertx, addresses, timeout, requestId, caller, timings, knownModels);
+  }
+
+  @Override
+  public Ragbus withCaller(String caller) {
+    if (caller.length() > Addresses.MAX_CALLER_CHARS) {
+      throw new IllegalArgumentException(
+          "caller must have at most " + Addresses.MAX_CALLER_CHARS + " characters");
+    }
+    return new BusRagbus(vertx, addresses, timeout, requestId, caller, timings, knownModels);
   }
 
   @Override
   public Ragbus withTimings(Consumer<Timings> handler) {
-    return new BusRagbus(vertx, addresses, timeout, requestId, handler, knownModels);
+    return new BusRagbus(vertx, addresses, timeout, requestId, caller, handler, knownModels);
   }
 
   @Override
@@ -211,7 +227,8 @@ final class BusRagbus implements Ragbus {
     DeliveryOptions options =
         new DeliveryOptions()
             .setSendTimeout(millis + SENDER_GRACE_MILLIS)
-            .addHeader(Addresses.TIMEOUT_HEADER, Long.toString(millis));
+            .addHeader(Addresses.TIMEOUT_HEADER, Long.toString(millis))
+            .addHeader(Addresses.CALLER_HEADER, caller);
     if (requestId != null) {
       options.addHeader(Addresses.REQUEST_ID_HEADER, requestId);
     }

@@ -50,6 +50,15 @@ public interface Ragbus {
   Ragbus withRequestId(String requestId);
 
   /**
+   * The same client for somebody else: where one server asks for many, a caller who has nothing
+   * under way does not wait behind all that another one has sent. Each client that was {@link
+   * #create}d is a caller of its own.
+   *
+   * @param caller at most 128 characters
+   */
+  Ragbus withCaller(String caller);
+
+  /**
    * The same client, which also tells where the time went of each request sent through it whose
    * texts were run and that is answered with a result. A stream tells nothing.
    *

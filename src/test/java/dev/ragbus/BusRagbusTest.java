@@ -245,6 +245,20 @@ class BusRagbusTest {
   }
 
   @Test
+  void aClientIsACallerUnlessItAsksForAnother() {
+    serve(RAG.embed(), body -> VECTORS);
+    now(ragbus.embed("a"));
+    String own = last().headers().get("caller");
+    now(ragbus.withTimeout(Duration.ofSeconds(5)).withRequestId("id").embed("a"));
+    assertThat(last().headers().get("caller")).isEqualTo(own);
+    now(Ragbus.create(vertx).embed("a"));
+    assertThat(last().headers().get("caller")).isNotEqualTo(own);
+    now(ragbus.withCaller("key 1").embed("a"));
+    assertThat(last().headers().get("caller")).isEqualTo("key 1");
+    assertThatIllegalArgumentException().isThrownBy(() -> ragbus.withCaller("x".repeat(129)));
+  }
+
+  @Test
   void anotherPrefixIsAnotherDeployment() {
     serve("own.embed", body -> VECTORS);
     assertThat(now(Ragbus.create(vertx, "own").embed("a"))).isSameAs(VECTORS);

@@ -454,6 +454,7 @@ public final class HttpVerticle extends VerticleBase {
     Ragbus caller =
         ragbus
             .withRequestId(travelId)
+            .withCaller(caller(ctx).name())
             .withTimeout(timeout(ctx.request(), operation.function()))
             .withTimings(spent -> ctx.put(TIMINGS, ctx.get(TIMINGS, NO_TIMINGS).plus(spent)));
     ctx.addEndHandler(
@@ -648,11 +649,12 @@ public final class HttpVerticle extends VerticleBase {
       return;
     }
     String client = caller(ctx).name();
+    Ragbus calls = ragbus.withCaller(client);
     StreamSocket.Server server =
         new StreamSocket.Server(
             vertx,
-            ragbus.withTimeout(timeout(request, "rerank_texts")),
-            ragbus.withTimeout(timeout(request, null)),
+            calls.withTimeout(timeout(request, "rerank_texts")),
+            calls.withTimeout(timeout(request, null)),
             caller(ctx).access(),
             options.http().idleTimeout(),
             () -> connections.enter(client),

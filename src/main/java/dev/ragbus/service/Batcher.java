@@ -21,6 +21,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -48,6 +49,10 @@ final class Batcher {
    * stream of new jobs keeps a row from its turn. The row whose turn it is picks the batch;
    * BatchLimits fills it with the lengths nearest to it.
    *
+   * A caller may have sent many jobs. Somebody who had nothing under way, a newcomer, does not wait
+   * for all of those: every second tokenising call begins with a newcomer's job, and every second
+   * batch with a newcomer's first row; the others are as said above, so nobody is kept from running.
+   *
    * A paused job's rows are in no queue: they wait with the job, which the slow reader of a stream
    * can so hold up without holding up anybody else.
    *
@@ -71,6 +76,16 @@ final class Batcher {
 
   private final Map<LoadedModel, LengthQueue> queues = new LinkedHashMap<>();
   private final Deque<Job> untokenized = new ArrayDeque<>();
+
+  /** Those of newcomers, until their first call. */
+  private final Deque<Job> untokenizedNewcomers = new ArrayDeque<>();
+
+  /** The first rows of newcomers; also ones that have begun to run, or never will. */
+  private final Deque<Row> newcomers = new ArrayDeque<>();
+
+  /** How many jobs each caller has under way. */
+  private final Map<String, Integer> jobsByCaller = new HashMap<>();
+
   private final Map<Job, Held> jobs = new LinkedHashMap<>();
   private final Map<String, Set<Job>> jobsById = new LinkedHashMap<>();
   private final BitSet idleLanes = new BitSet();
@@ -80,6 +95,8 @@ final class Batcher {
 
   private final List<Promise<Void>> drainWaiters = new ArrayList<>();
   private int tokenizeCalls;
+  private boolean tokenizedNewcomer;
+  private boolean ranNewcomer;
   private long virtualTime;
   private long rowNumber;
   private long heldTexts;
@@ -91,11 +108,16 @@ final class Batcher {
   private static final class Held {
     private final int texts;
     private final long timer;
+
+    /** Whether it is a newcomer's, and has no row yet. */
+    private boolean newcomer;
+
     private long tokens;
     private long nextTurn;
 
-    Held(int texts, long tokens, long timer, long nextTurn) {
+    Held(int texts, boolean newcomer, long tokens, long timer, long nextTurn) {
       this.texts = texts;
+      this.newcomer = newcomer;
       this.tokens = tokens;
       this.timer = timer;
       this.nextTurn = nextTurn;
@@ -154,7 +176,9 @@ final class Batcher {
       return Future.failedFuture(overloaded());
     }
     long timer = vertx.setTimer(millisLeft, id -> settle(job, timeout(job)));
-    jobs.put(job, new Held(texts, tokens, timer, virtualTime));
+    boolean newcomer =
+        job.caller() != null && jobsByCaller.merge(job.caller(), 1, Integer::sum) == 1;
+    jobs.put(job, new Held(texts, newcomer, tokens, timer, virtualTime));
     jobsById.computeIfAbsent(job.requestId(), id -> new HashSet<>()).add(job);
     heldTexts += texts;
     heldTokens += tokens;
@@ -164,14 +188,17 @@ final class Batcher {
     } else if (job.isSmall() && nothingWaits() && !idleLanes.isEmpty()) {
       runDirectly(job, idleLanes.nextSetBit(0));
     } else {
-      untokenized.add(job);
+      (newcomer ? untokenizedNewcomers : untokenized).add(job);
       pumpTokenizer();
     }
     return job.future();
   }
 
   private boolean nothingWaits() {
-    return untokenized.isEmpty() && tokenizeCalls == 0 && queues.isEmpty();
+    return untokenizedNewcomers.isEmpty()
+        && untokenized.isEmpty()
+        && tokenizeCalls == 0
+        && queues.isEmpty();
   }
 
   /** Gives a small job the idle lane that nobody else is waiting for. */
@@ -332,8 +359,13 @@ final class Batcher {
   }
 
   private void pumpTokenizer() {
-    while (tokenizeCalls < MAX_TOKENIZE_CALLS && !untokenized.isEmpty()) {
-      Job job = untokenized.poll();
+    while (tokenizeCalls < MAX_TOKENIZE_CALLS) {
+      tokenizedNewcomer =
+          !untokenizedNewcomers.isEmpty() && (untokenized.isEmpty() || !tokenizedNewcomer);
+      Job job = (tokenizedNewcomer ? untokenizedNewcomers : untokenized).poll();
+      if (job == null) {
+        return;
+      }
       if (job.isOver()) {
         continue;
       }
@@ -355,8 +387,15 @@ final class Batcher {
     if (!job.isSmall()) {
       return parts;
     }
-    Job other = untokenized.peek();
-    int texts = job.nextText();
+    int texts = addSmall(parts, job.nextText(), untokenizedNewcomers);
+    addSmall(parts, texts, untokenized);
+    return parts;
+  }
+
+  private static int addSmall(List<Part> parts, int textsBefore, Deque<Job> line) {
+    Job job = parts.get(0).job;
+    int texts = textsBefore;
+    Job other = line.peek();
     while (other != null && texts < CallBounds.MAX_TEXTS) {
       if (!other.isOver()) {
         if (!other.isSmall() || !other.tokenizesLike(job)) {
@@ -365,10 +404,10 @@ final class Batcher {
         parts.add(nextPart(other));
         texts += other.nextText();
       }
-      untokenized.poll();
-      other = untokenized.peek();
+      line.poll();
+      other = line.peek();
     }
-    return parts;
+    return texts;
   }
 
   private static Part nextPart(Job job) {
@@ -459,6 +498,10 @@ final class Batcher {
     Held held = jobs.get(job);
     Row row = new Row(job, text, tokens, held.nextTurn, rowNumber++);
     held.nextTurn += tokens.length();
+    if (held.newcomer) {
+      held.newcomer = false;
+      newcomers.add(row);
+    }
     return row;
   }
 
@@ -476,14 +519,17 @@ final class Batcher {
 
   private void pumpLanes() {
     for (int lane = idleLanes.nextSetBit(0); lane >= 0; lane = idleLanes.nextSetBit(lane + 1)) {
-      LoadedModel model = nextModel();
-      if (model == null) {
-        return;
+      Row first = nextNewcomer();
+      ranNewcomer = first != null;
+      if (first == null) {
+        first = nextByTurn();
+        if (first == null) {
+          return;
+        }
+        virtualTime = Math.max(virtualTime, first.turn() + first.tokens().length());
       }
-      LengthQueue queue = queues.get(model);
-      Row first = queue.first();
-      virtualTime = Math.max(virtualTime, first.turn() + first.tokens().length());
-      List<Row> batch = queue.take(limits(model));
+      LoadedModel model = first.job().spec().model();
+      List<Row> batch = queues.get(model).take(limits(model), first);
       removeIfEmpty(model);
       batch.forEach(row -> row.job().started(row));
       idleLanes.clear(lane);
@@ -495,18 +541,33 @@ final class Batcher {
     return model.type() == ModelType.EMBEDDING ? embeddingLimits : rerankLimits;
   }
 
-  /** The model of the row whose turn it is; null when no row waits. */
-  private LoadedModel nextModel() {
-    LoadedModel next = null;
+  /** The newcomer's row that goes before all others; null for none, which is every second time. */
+  private Row nextNewcomer() {
+    if (ranNewcomer) {
+      return null;
+    }
+    Row row = newcomers.poll();
+    while (row != null && !canRun(row)) {
+      row = newcomers.poll();
+    }
+    return row;
+  }
+
+  private static boolean canRun(Row row) {
+    Job job = row.job();
+    return !job.isOver() && !job.isPaused() && job.waiting().contains(row);
+  }
+
+  /** The row whose turn it is; null when no row waits. */
+  private Row nextByTurn() {
     Row first = null;
-    for (Map.Entry<LoadedModel, LengthQueue> entry : queues.entrySet()) {
-      Row row = entry.getValue().first();
+    for (LengthQueue queue : queues.values()) {
+      Row row = queue.first();
       if (row != null && (first == null || Row.BY_TURN.compare(row, first) < 0)) {
         first = row;
-        next = entry.getKey();
       }
     }
-    return next;
+    return first;
   }
 
   private void run(int lane, List<Row> batch) {
@@ -700,6 +761,9 @@ final class Batcher {
       jobsById.remove(job.requestId());
     }
     forgetRows(job);
+    if (job.caller() != null) {
+      jobsByCaller.computeIfPresent(job.caller(), (who, count) -> count == 1 ? null : count - 1);
+    }
     job.phases().over(nanoClock.getAsLong(), job.promptTokens());
     if (failure == null) {
       job.succeed();

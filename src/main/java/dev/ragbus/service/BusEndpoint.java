@@ -88,6 +88,7 @@ final class BusEndpoint<Q extends Record, R extends Record> {
   private Future<R> run(Message<Object> message, long arrivedNanos, Phases phases) {
     try {
       String requestId = requestId(message.headers().get(Addresses.REQUEST_ID_HEADER));
+      String caller = caller(message.headers().get(Addresses.CALLER_HEADER));
       Q request = request(message.body());
       long millis =
           timeoutMillis(message.headers().get(Addresses.TIMEOUT_HEADER), maxTimeout.apply(request));
@@ -95,6 +96,7 @@ final class BusEndpoint<Q extends Record, R extends Record> {
       Call call =
           new Call(
               requestId,
+              caller,
               arrivedNanos + millis * 1_000_000,
               streamAddress,
               phases,
@@ -129,6 +131,18 @@ final class BusEndpoint<Q extends Record, R extends Record> {
     }
     throw RagbusException.invalid(
         "header " + Addresses.TIMEOUT_HEADER + " must be a number of milliseconds above 0");
+  }
+
+  private static String caller(String header) {
+    if (header != null && header.length() > Addresses.MAX_CALLER_CHARS) {
+      throw RagbusException.invalid(
+          "header "
+              + Addresses.CALLER_HEADER
+              + " must have at most "
+              + Addresses.MAX_CALLER_CHARS
+              + " characters");
+    }
+    return header;
   }
 
   private static String requestId(String header) {

@@ -82,6 +82,7 @@ final class Job {
   private final TokenizedTexts given;
   private final long deadlineNanos;
   private final String requestId;
+  private final String caller;
   private final Phases phases;
   private final PassTrace trace;
   private final Promise<Usage> promise = Promise.promise();
@@ -110,6 +111,7 @@ final class Job {
     this.spec = spec;
     this.deadlineNanos = call.deadlineNanos();
     this.requestId = call.requestId();
+    this.caller = call.caller();
     this.phases = call.phases();
     this.trace = call.trace();
     this.untokenized = spec.texts.size();
@@ -126,6 +128,11 @@ final class Job {
 
   String requestId() {
     return requestId;
+  }
+
+  /** Who asks; null where that is not said. */
+  String caller() {
+    return caller;
   }
 
   Phases phases() {

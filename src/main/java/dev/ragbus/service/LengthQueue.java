@@ -82,12 +82,19 @@ final class LengthQueue {
     return queue.peek();
   }
 
-  /** Removes the rows of the next batch; at least one must wait. */
-  List<Row> take(BatchLimits limits) {
-    int[] taken = limits.next(waiting, first().paddedLength());
+  /** Removes a batch around a row that waits here, the row included. */
+  List<Row> take(BatchLimits limits, Row anchor) {
+    int[] taken = limits.next(waiting, anchor.paddedLength());
     List<Row> batch = new ArrayList<>();
+    batch.add(anchor);
+    if (head(anchor.paddedLength()) == anchor) {
+      rows.get(anchor.paddedLength()).poll();
+    } else {
+      rows.get(anchor.paddedLength()).removeIf(row -> row == anchor);
+    }
     for (int length = 0; length < taken.length; length++) {
-      for (int i = 0; i < taken[length]; i++) {
+      int others = length == anchor.paddedLength() ? taken[length] - 1 : taken[length];
+      for (int i = 0; i < others; i++) {
         batch.add(head(length));
         rows.get(length).poll();
       }

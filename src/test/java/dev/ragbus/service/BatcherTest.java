@@ -23,10 +23,14 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.RepetitionInfo;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class BatcherTest {
   private static final String TEN = "0123456789";
@@ -62,12 +66,13 @@ class BatcherTest {
     final List<Object> answers = new ArrayList<>();
 
     Submitted(LoadedModel model, String id, long millis, String query, List<String> texts) {
-      this(model, id, millis, query, texts, true);
+      this(model, id, null, millis, query, texts, true);
     }
 
     Submitted(
         LoadedModel model,
         String id,
+        String caller,
         long millis,
         String query,
         List<String> texts,
@@ -90,7 +95,10 @@ class BatcherTest {
                 assertThat(rows.put(text, row)).as("row of text %s run once", text).isNull();
               });
       job =
-          new Job(spec, null, new Call(id, time.inMillis(millis), null, new Phases(meters), null));
+          new Job(
+              spec,
+              null,
+              new Call(id, caller, time.inMillis(millis), null, new Phases(meters), null));
       batcher
           .submit(job)
           .onComplete(result -> answers.add(result.succeeded() ? result.result() : result.cause()));
@@ -299,6 +307,79 @@ class BatcherTest {
     assertThat(started - 1)
         .as("batches started since, its own and the next one out")
         .isBetween(1, 3);
+  }
+
+  /** One caller's 10,000 texts of all lengths, in requests of so many. */
+  private void tenThousand(String caller, int textsOfARequest, Random random) {
+    for (int first = 0; first < 10_000; first += textsOfARequest) {
+      List<String> texts =
+          random.ints(textsOfARequest, 1, 65).mapToObj("x"::repeat).collect(Collectors.toList());
+      new Submitted(model, "bulk" + first, caller, 1_000_000, null, texts, true);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1,1", "1,2", "5,1", "2000,1", "2000,2", "10000,1", "10000,2"})
+  void oneCallersTenThousandTextsDelayAnothersOneByTwoBatches(int textsOfARequest, int lanes) {
+    lanes(lanes, new JsonObject());
+    Random random = new Random(textsOfARequest * 10 + lanes);
+    tenThousand("bulk", textsOfARequest, random);
+    for (int question = 0; question < 100; question++) {
+      for (int i = random.nextInt(4); i > 0; i--) {
+        engine.finish();
+      }
+      String text = "q".repeat(1 + random.nextInt(64));
+      Submitted single =
+          new Submitted(model, "q" + question, "other", 1_000_000, null, List.of(text), true);
+      int before = engine.forwarded.size();
+      while (texts(engine).subList(before, engine.forwarded.size()).stream()
+          .noneMatch(batch -> batch.contains(text))) {
+        engine.finish();
+      }
+      assertThat(engine.forwarded.size() - before - 1)
+          .as("batches begun before its own, besides those that ran already")
+          .isBetween(0, 1);
+      while (!single.succeeded()) {
+        engine.finish();
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 5, 2000})
+  void oneCallersTenThousandTextsDelayAnothersTokeniserByTwoCalls(int textsOfARequest) {
+    engine.held.add(Held.TOKENIZE);
+    tenThousand("bulk", textsOfARequest, new Random(textsOfARequest));
+    for (int question = 0; question < 20; question++) {
+      new Submitted(model, "q" + question, "other", 1_000_000, null, List.of("question"), true);
+      int before = engine.tokenized.size();
+      while (engine.tokenized.subList(before, engine.tokenized.size()).stream()
+          .noneMatch(call -> call.texts().contains("question"))) {
+        engine.finishTokenizing();
+      }
+      assertThat(engine.tokenized.size() - before - 1)
+          .as("calls begun before its own, besides those that ran already")
+          .isBetween(0, 1);
+      batcher.cancel("q" + question);
+    }
+  }
+
+  @Test
+  void newcomersDoNotStarveTheOthers() {
+    Submitted large =
+        new Submitted(model, "bulk", "bulk", 1_000_000, null, List.of(same(200, TEN)), true);
+    Submitted[] newcomers = new Submitted[20];
+    Arrays.setAll(newcomers, this::newcomer);
+    for (int pass = 0; pass < 200 && !large.succeeded(); pass++) {
+      engine.finish();
+      Arrays.setAll(newcomers, i -> newcomers[i].succeeded() ? newcomer(i) : newcomers[i]);
+    }
+    assertThat(large.succeeded()).isTrue();
+  }
+
+  private Submitted newcomer(int number) {
+    List<String> text = List.of("longer by far than the other caller's");
+    return new Submitted(model, "id", "newcomer " + number, 1_000_000, null, text, true);
   }
 
   @Test
@@ -562,7 +643,8 @@ class BatcherTest {
 
   @Test
   void aTextThatMayNotBeCutIsRefusedWithItsLimit() {
-    Submitted job = new Submitted(model, "id", 1_000, null, List.of("ok", "x".repeat(65)), false);
+    Submitted job =
+        new Submitted(model, "id", null, 1_000, null, List.of("ok", "x".repeat(65)), false);
     assertThat(job.failure().kind()).isEqualTo(Kind.TOO_LARGE);
     assertThat(job.failure().getMessage()).contains("texts[1]", "65", "64");
     assertThat(engine.forwarded).isEmpty();

@@ -178,6 +178,18 @@ class BusEndpointTest {
   }
 
   @Test
+  void aCallerIsTold() {
+    ask(JSON, new DeliveryOptions().addHeader("caller", "key 1"));
+    ask(JSON);
+    assertThat(calls.get(0).caller()).isEqualTo("key 1");
+    assertThat(calls.get(1).caller()).isNull();
+    ReplyException failure =
+        refused(JSON, new DeliveryOptions().addHeader("caller", "x".repeat(129)));
+    assertThat(failure.failureCode()).isEqualTo(400);
+    assertThat(failure.getMessage()).contains("caller");
+  }
+
+  @Test
   void workThatTakesTooLongIsATimeoutOnce() {
     Promise<Embeddings> never = Promise.promise();
     answer = never.future();

@@ -51,8 +51,17 @@ class LengthQueueTest {
     Row first = row(job(), 50, 10);
     row(job(), 2, 30);
     assertThat(queue.first()).isSameAs(first);
-    assertThat(queue.take(ONE)).containsExactly(first);
+    assertThat(queue.take(ONE, queue.first())).containsExactly(first);
     assertThat(queue.isEmpty()).isFalse();
+  }
+
+  @Test
+  void aBatchIsTakenAroundTheRowThatIsGiven() {
+    Row first = row(job(), 9, 1);
+    Row given = row(job(), 9, 2);
+    assertThat(queue.take(ONE, given)).containsExactly(given);
+    assertThat(queue.take(ONE, queue.first())).containsExactly(first);
+    assertThat(queue.isEmpty()).isTrue();
   }
 
   @Test
@@ -70,7 +79,7 @@ class LengthQueueTest {
     queue.forget(gone);
     end(over);
     assertThat(queue.first()).isSameAs(left);
-    assertThat(queue.take(new BatchLimits(512, 32))).containsExactly(left);
+    assertThat(queue.take(new BatchLimits(512, 32), queue.first())).containsExactly(left);
     assertThat(queue.isEmpty()).isTrue();
   }
 
@@ -89,7 +98,7 @@ class LengthQueueTest {
       } else if (!live.isEmpty()) {
         Row first = live.stream().min(Row.BY_TURN).orElseThrow();
         assertThat(queue.first()).isSameAs(first);
-        List<Row> taken = queue.take(new BatchLimits(200, 8));
+        List<Row> taken = queue.take(new BatchLimits(200, 8), queue.first());
         assertThat(live).containsAll(taken);
         assertThat(taken).contains(first).doesNotHaveDuplicates();
         live.removeAll(taken);
