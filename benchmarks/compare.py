@@ -1,8 +1,8 @@
-"""Measure Ragbus on the bus beside the raw engine, in turns, and write what came out.
+"""Measure Ragbus beside the raw engines and what others offer, in turns, and write what came out.
 
-Both processes live side by side; one works while the other waits, round after round, so that what the machine does
-meanwhile meets both. Medians and spreads are over rounds; ratios are taken within each round first. Starting is
-measured in fresh processes, from before the start of `java` to the line that it prints at its first answer.
+All processes live side by side; one works while the others wait, round after round, so that what the machine does meanwhile meets
+all of them. Medians and spreads are over rounds; ratios are taken within each round first. Starting is measured in fresh
+processes, from before the start of `java` to the line that it prints at its first answer.
 """
 
 # ruff: noqa: INP001, T201 - a script, no module
@@ -14,58 +14,22 @@ import json
 import os
 import platform
 import socket
-import statistics
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from contenders import PACKAGE, Contenders, Paths, Server
+from figures import FIGURES, GOALS, Layer, Round, layer_table, over, tables
+from parts import IN_TURNS, Amounts, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PACKAGE = "dev.ragbus.benchmarks"
-WARM_QUERIES = 2_000
-FEATURES = ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A process that answers commands with JSON."""
-
-    process: subprocess.Popen[str]
-
-    def ask(self, command: str) -> dict[str, Any]:
-        """Send a command and wait for its answer."""
-        if self.process.stdin is None or self.process.stdout is None:
-            raise RuntimeError("the process has no pipes")
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a process ended with {self.process.wait()} at '{command}': see its log")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-@contextlib.contextmanager
-def measured(command: Sequence[str], log: Path, **environment: str) -> Iterator[Measured]:
-    """Start a process to measure; its log goes to a file."""
-    with log.open("w", encoding="utf-8") as errors:
-        process = subprocess.Popen(  # noqa: S603 - our own programs
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=os.environ | environment,
-        )
-        try:
-            yield Measured(process)
-        finally:
-            process.terminate()
-            process.communicate()
+FEATURES = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
+PARTS = (*IN_TURNS, "start", "layers")
 
 
 @contextlib.contextmanager
@@ -95,9 +59,36 @@ def first_answer(java: Sequence[str], **environment: str) -> float:
     return seconds
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return the median, the least and the most."""
-    return {"median": round(statistics.median(values), 4), "min": round(min(values), 4), "max": round(max(values), 4)}
+def starts(paths: Paths, count: int) -> list[Round]:
+    """Return starts, with no other process of the run left, each as a round."""
+    found: list[Round] = []
+    with silent_hub() as endpoint:
+        for _ in range(count):
+            plain = first_answer(paths.java(), HF_HUB_OFFLINE="1")
+            silent = first_answer(paths.java(), HF_ENDPOINT=endpoint)
+            found.append({"start": {"seconds": plain}, "start_silent_hub": {"seconds": silent}})
+    return found
+
+
+def layers(paths: Paths, jmh: str, seconds: float) -> list[Layer]:
+    """Return each layer by itself: those in Java by JMH, a JVM each, then those in Python."""
+    report = paths.out / "jmh.json"
+    amount = ["-f", "1", "-wi", "3", "-i", "3", "-w", f"{seconds * 1000:.0f}ms", "-r", f"{seconds * 1000:.0f}ms"]
+    command = [*paths.java(classpath=jmh), "org.openjdk.jmh.Main", *amount, "-foe", "true", "-rf", "json", "-rff", str(report)]
+    with (paths.out / "jmh.log").open("w", encoding="utf-8") as log:
+        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)  # noqa: S603
+    found = []
+    for one in json.loads(report.read_text(encoding="utf-8")):
+        title = ".".join(one["benchmark"].split(".")[-2:])
+        size = "".join(f"{value} texts" for value in one.get("params", {}).values())
+        found.append(Layer(title, size, one["primaryMetric"]["score"]))
+    repeats = str(max(2, int(seconds * 400)))
+    script = [paths.python, str(Path(__file__).with_name("layers.py")), paths.model, paths.texts, "--repeats", repeats]
+    environment = os.environ | {"PYTHONPATH": paths.package, "TOKENIZERS_PARALLELISM": "false"}
+    answer = subprocess.run(script, env=environment, stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603
+    for size, times in json.loads(answer.stdout).items():
+        found += [Layer(title, size, micros) for title, micros in times.items()]
+    return found
 
 
 def machine() -> dict[str, Any]:
@@ -113,157 +104,101 @@ def machine() -> dict[str, Any]:
     }
 
 
-def rounds(raw: Measured, bus: Measured, chosen: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Warm both up with the whole work, then take turns; return the rounds, and the memory after the work was done once."""
-    commands = {
-        "raw_query": (raw, f"query {chosen.queries}"),
-        "bus_query": (bus, f"query {chosen.queries}"),
-        "raw_texts": (raw, "texts"),
-        "bus_texts_1_of_64": (bus, "texts 1 64"),
-        "bus_texts_1": (bus, f"texts 1 {chosen.callers}"),
-        "bus_texts_32": (bus, f"texts 32 {chosen.callers_of_many}"),
-    }
-    for name, (process, command) in commands.items():
+def in_turns(parts: Parts, names: list[str], rounds: int) -> list[Round]:
+    """Warm all up with the whole work, then take turns; return the rounds."""
+    measurements = parts.named(names)
+    warm: Round = {}
+    for name, ask in measurements.items():
         print(f"warming up: {name}", flush=True)
-        process.ask(f"query {WARM_QUERIES}" if command.startswith("query") else command)
-    once = bus.ask("memory")
-    taken = []
-    for number in range(chosen.rounds):
+        warm[name] = ask()
+    taken: list[Round] = []
+    for number in range(rounds):
         # The other way round every second time, so that neither always follows the other.
-        order = list(commands.items())[:: 1 if number % 2 == 0 else -1]
-        taken.append({name: process.ask(command) for name, (process, command) in order})
-        print(f"round {number + 1} of {chosen.rounds}", flush=True)
-    return taken, once
+        order = list(measurements.items())[:: 1 if number % 2 == 0 else -1]
+        started = time.monotonic()
+        one: Round = {name: ask() for name, ask in order}
+        if "rerank_1000" in one:
+            one["rerank_1000"]["grown_mb"] = one["rerank_1000"]["vmrss_mb"] - (taken or [one])[0]["rerank_1000"]["vmrss_mb"]
+        taken.append(one)
+        print(f"round {number + 1} of {rounds}: {time.monotonic() - started:.0f} s", flush=True)
+    return taken
 
 
-def figures(taken: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return medians, spreads and ratios of what the rounds gave."""
-
-    def over(name: str, key: str) -> list[float]:
-        return [float(one[name][key]) for one in taken]
-
-    def ratio(name: str, key: str) -> list[float]:
-        return [one[name][key] / one["raw_texts"][key] for one in taken]
-
-    def padding(name: str) -> list[float]:
-        return [one[name]["padded_tokens"] / one[name]["real_tokens"] for one in taken]
-
-    found: dict[str, Any] = {}
-    for quantile in ("p50_ms", "p99_ms"):
-        for side in ("raw", "bus"):
-            found[f"query_{side}_{quantile}"] = spread(over(f"{side}_query", quantile))
-        found[f"query_difference_{quantile}"] = spread([one["bus_query"][quantile] - one["raw_query"][quantile] for one in taken])
-    for name in ("raw_texts", "bus_texts_1_of_64", "bus_texts_1", "bus_texts_32"):
-        found[f"{name}_texts_s"] = spread(over(name, "texts_s"))
-        found[f"{name}_padding"] = spread(padding(name))
-        found[f"{name}_cpu_seconds"] = spread(over(name, "cpu_seconds"))
-    for name in ("bus_texts_1_of_64", "bus_texts_1", "bus_texts_32"):
-        found[f"{name}_ratio"] = spread(ratio(name, "texts_s"))
-        found[f"{name}_p50_ms"] = spread(over(name, "p50_ms"))
-        found[f"{name}_p99_ms"] = spread(over(name, "p99_ms"))
-    return found
-
-
-ROWS = (
-    ("one short query, raw engine, p50", "query_raw_p50_ms", "ms", ""),
-    ("one short query, raw engine, p99", "query_raw_p99_ms", "ms", ""),
-    ("one short query, bus, p50", "query_bus_p50_ms", "ms", ""),
-    ("one short query, bus, p99", "query_bus_p99_ms", "ms", ""),
-    ("bus less raw, p50", "query_difference_p50_ms", "ms", "at most 0.3"),
-    ("all texts, raw engine", "raw_texts_texts_s", "texts/s", ""),
-    ("requests of 1, bus", "bus_texts_1_texts_s", "texts/s", ""),
-    ("requests of 1, bus over raw", "bus_texts_1_ratio", "", "at least 0.9"),
-    ("requests of 1, p99", "bus_texts_1_p99_ms", "ms", ""),
-    ("the same with only 64 callers, bus over raw", "bus_texts_1_of_64_ratio", "", ""),
-    ("the same with only 64 callers, p99", "bus_texts_1_of_64_p99_ms", "ms", ""),
-    ("requests of 32, bus", "bus_texts_32_texts_s", "texts/s", ""),
-    ("requests of 32, bus over raw", "bus_texts_32_ratio", "", "at least 0.9"),
-    ("padded over real tokens, raw", "raw_texts_padding", "", ""),
-    ("padded over real tokens, requests of 1", "bus_texts_1_padding", "", ""),
-    ("padded over real tokens, requests of 32", "bus_texts_32_padding", "", ""),
-    ("processor time for all texts, raw", "raw_texts_cpu_seconds", "s", ""),
-    ("processor time for all texts, requests of 1", "bus_texts_1_cpu_seconds", "s", ""),
-    ("processor time for all texts, requests of 32", "bus_texts_32_cpu_seconds", "s", ""),
-    ("embedding beside another model's load, slowest over slowest without", "load_ratio", "", "at most 2"),
-    ("resident memory after each kind of work once, bus", "bus_once_vmrss_mb", "MB", "at most 450"),
-    ("resident memory after all rounds, bus", "bus_vmrss_mb", "MB", ""),
-    ("resident memory after it, raw", "raw_vmrss_mb", "MB", ""),
-    ("process start to first answer", "first_answer_s", "s", "at most 4"),
-    ("the same, the hub never answers", "first_answer_silent_hub_s", "s", "at most 4"),
-)
-
-
-def table(result: dict[str, Any]) -> str:
-    """Return the figures as a Markdown table."""
-    about = result["machine"]
-    head = (
-        f"{about['cpu']}, {about['cores']} cores, {' '.join(about['features'])}; {result['precision']}; "
-        f"{result['rounds']} rounds; JVM flags: {' '.join(result['java_flags']) or 'none'}"
-    )
-    lines = [
-        head,
-        "",
-        "| figure | median | least | most | unit | goal |",
-        "|---|---:|---:|---:|---|---|",
-    ]
-    for title, key, unit, goal in ROWS:
-        one = result["figures"][key]
-        lines.append(f"| {title} | {one['median']:.4g} | {one['min']:.4g} | {one['max']:.4g} | {unit} | {goal} |")
-    return "\n".join(lines) + "\n"
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--classpath", required=True)
+    found.add_argument("--beside", required=True, help="the class path of what is measured beside Ragbus")
+    found.add_argument("--jmh", required=True, help="the class path of the layers")
+    found.add_argument("--package", required=True, help="the folder that holds the Python package")
+    found.add_argument("--python", required=True, help="the environment's Python")
+    found.add_argument("--model", required=True, help="the model's folder")
+    found.add_argument("--texts", required=True)
+    found.add_argument("--out", type=Path, required=True, help="folder for the results")
+    found.add_argument("--only", help=f"parts, by commas: {','.join(PARTS)} (unless given: all)")
+    found.add_argument("--rounds", type=int, default=4)
+    found.add_argument("--queries", type=int, default=1_000, help="single queries a round")
+    found.add_argument("--callers", type=int, default=256, help="requests of one text under way on the bus, at most")
+    found.add_argument("--callers-of-many", type=int, default=16, help="requests of 32 texts under way on the bus, at most")
+    found.add_argument("--documents", type=int, default=1_000, help="documents ranked a round, in rankings of each size")
+    found.add_argument("--starts", type=int, default=5)
+    found.add_argument("--layer-seconds", type=float, default=0.5, help="time for each of six runs of a layer in Java")
+    found.add_argument("--java-flag", action="append", default=[], help="a flag for every JVM; may be repeated")
+    found.add_argument("--torch-python", help="a Python that has sentence-transformers, to be measured too")
+    found.add_argument("--torch-model", help="the folder or name of the model for it")
+    found.add_argument("--url", help="a server with OpenAI's /v1/embeddings, to be measured too")
+    found.add_argument("--url-model", default="all-MiniLM-L6-v2", help="the name of its model")
+    return found.parse_args()
 
 
 def main() -> None:
-    """Measure, print the table, write both forms."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--classpath", required=True)
-    arguments.add_argument("--package", required=True, help="the folder that holds the Python package")
-    arguments.add_argument("--python", required=True, help="the environment's Python")
-    arguments.add_argument("--model", required=True, help="the model's folder")
-    arguments.add_argument("--texts", required=True)
-    arguments.add_argument("--out", type=Path, required=True, help="folder for the results")
-    arguments.add_argument("--rounds", type=int, default=7)
-    arguments.add_argument("--queries", type=int, default=2_000, help="single queries a round")
-    arguments.add_argument("--callers", type=int, default=256, help="requests of one text under way")
-    arguments.add_argument("--callers-of-many", type=int, default=16, help="requests of 32 texts under way")
-    arguments.add_argument("--starts", type=int, default=5)
-    arguments.add_argument("--java-flag", action="append", default=[], help="a flag for the JVM; may be repeated")
-    chosen = arguments.parse_args()
-    home = os.environ.get("JAVA_HOME")
-    java = [str(Path(home) / "bin" / "java") if home else "java", *chosen.java_flag, "-cp", chosen.classpath]
-    raw_command = [chosen.python, str(Path(__file__).with_name("raw_engine.py")), chosen.model, chosen.texts]
-    # The same model once more, under its folder's name, for loads beside work.
-    folder = Path(chosen.model)
-    bus_command = [*java[:-2], f"-Dragbus.models.dir={folder.parent}", *java[-2:]]
-    bus_command += [f"{PACKAGE}.BusBenchmark", chosen.texts, folder.name]
-    with (
-        measured(raw_command, chosen.out / "raw.log", PYTHONPATH=chosen.package, TOKENIZERS_PARALLELISM="false") as raw,
-        measured(bus_command, chosen.out / "bus.log") as bus,
-    ):
-        taken, once = rounds(raw, bus, chosen)
-        loads = [bus.ask("load 300") for _ in range(chosen.rounds)]
-        memory = {"raw": raw.ask("memory"), "bus": bus.ask("memory")}
-    found = figures(taken)
-    found["bus_once_vmrss_mb"] = spread([once["vmrss_mb"]])
-    found["load_ratio"] = spread([one["beside_slowest_ms"] / one["alone_slowest_ms"] for one in loads])
-    for side, answer in memory.items():
-        found |= {f"{side}_{key}": spread([answer[key]]) for key in ("vmrss_mb", "vmhwm_mb")}
-    print("measuring starts", flush=True)
-    found["first_answer_s"] = spread([first_answer(java) for _ in range(chosen.starts)])
-    with silent_hub() as endpoint:
-        silent = [first_answer(java, HF_ENDPOINT=endpoint) for _ in range(chosen.starts)]
-    found["first_answer_silent_hub_s"] = spread(silent)
+    """Measure, print the tables, write both forms."""
+    chosen = arguments()
+    only = chosen.only.split(",") if chosen.only else list(PARTS)
+    if unknown := set(only) - set(PARTS):
+        raise SystemExit(f"--only has no {', '.join(sorted(unknown))}: {', '.join(PARTS)}")
+    paths = Paths(
+        classpath=chosen.classpath,
+        beside=chosen.beside,
+        python=chosen.python,
+        package=chosen.package,
+        model=chosen.model,
+        texts=chosen.texts,
+        out=chosen.out,
+        java_flags=chosen.java_flag,
+        torch_python=chosen.torch_python,
+        torch_model=chosen.torch_model,
+    )
+    amounts = Amounts(chosen.queries, chosen.callers, chosen.callers_of_many, chosen.documents)
+    url = Server(chosen.url.rstrip("/"), chosen.url_model) if chosen.url else None
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        parts = Parts(Contenders(paths, stack), amounts, url)
+        taken = in_turns(parts, [name for name in IN_TURNS if name in only], chosen.rounds)
+    if "start" in only:
+        print("measuring starts", flush=True)
+        taken += starts(paths, chosen.starts)
+    alone: list[Layer] = []
+    if "layers" in only:
+        print("measuring layers", flush=True)
+        alone = layers(paths, chosen.jmh, chosen.layer_seconds)
+    about = machine()
+    said = (
+        f"{about['cpu']}, {about['cores']} cores, {' '.join(about['features'])}; {chosen.rounds} rounds in "
+        f"{time.monotonic() - started:.0f} s; JVM flags: {' '.join(chosen.java_flag) or 'none'}."
+    )
     result = {
-        "machine": machine(),
-        "precision": taken[0]["raw_texts"]["precision"],
-        "java_flags": chosen.java_flag,
+        "machine": about,
         "rounds": chosen.rounds,
-        "figures": found,
+        "java_flags": chosen.java_flag,
+        "figures": {figure.title: over(taken, figure) for figure in (*GOALS, *FIGURES)},
+        "layers": [asdict(layer) for layer in alone],
         "every_round": taken,
-        "every_load": loads,
     }
+    written = f"{said}\n\n{tables(taken)}{layer_table(alone)}"
     (chosen.out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (chosen.out / "result.md").write_text(table(result), encoding="utf-8")
-    print(f"\n{table(result)}\nwritten to {chosen.out / 'result.md'} and {chosen.out / 'result.json'}")
+    (chosen.out / "result.md").write_text(written, encoding="utf-8")
+    print(f"\n{written}\nwritten to {chosen.out / 'result.md'} and {chosen.out / 'result.json'}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ MEDIAN_WORDS = 21.0
 SPREAD = 0.8
 SHORTEST, LONGEST = 1, 330
 
+
 def _words(text: str) -> list[str]:
     return text.split()
 

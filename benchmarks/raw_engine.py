@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragbus import hosting, model, tokenization
+from ragbus import hosting, model, registry, tokenization
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.tokenization import Cut
 
@@ -41,8 +41,13 @@ FLAGS_FINISH = 1
 SHORT = 8
 
 
-def batches(lengths: Sequence[int], budget: int, most_rows: int) -> list[list[int]]:
-    """Return the indices of rows that run together: longest first, as many as fit the budget of padded tokens."""
+def batches(lengths: Sequence[int], budget: int, most_rows: int, order: str) -> list[list[int]]:
+    """Return the indices of rows that run together.
+
+    In order of length: longest first, as many as fit the budget of padded tokens. In order of arrival: just so many rows.
+    """
+    if order == "arrival":
+        return [list(range(first, min(first + most_rows, len(lengths)))) for first in range(0, len(lengths), most_rows)]
     found: list[list[int]] = [[]]
     for index in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
         batch = found[-1]
@@ -103,6 +108,13 @@ def query(engine: Engine, calls: int, step: int) -> dict[str, Any]:
     }
 
 
+def query_of_loaded(calls: int) -> dict[str, Any]:
+    """Measure one short query at a time on the engine that serves this process: a function that Ragbus runs."""
+    engine = next(it.engine for it in registry.loaded() if it.engine.activation is None)
+    query(engine, 100, SHORT)
+    return query(engine, calls, SHORT)
+
+
 def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argparse.Namespace) -> dict[str, Any]:
     """Measure all texts: tokenise them on all lanes, sort, run."""
     cut = Cut(engine.folder.max_tokens)
@@ -117,8 +129,8 @@ def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argpa
     lanes.each(tokenise)
     tokenised = time.perf_counter()
     widths = [padded(len(row), chosen.width_step, engine.folder.max_tokens) for row in ids]
-    left = deque(batches(widths, chosen.budget, chosen.rows))
-    ran = [(len(batch), widths[batch[0]]) for batch in left]
+    left = deque(batches(widths, chosen.budget, chosen.rows, chosen.order))
+    ran = [(len(batch), max(widths[at] for at in batch)) for batch in left]
 
     def infer(_lane: int) -> None:
         while True:
@@ -148,7 +160,7 @@ def every_vector(engine: Engine, texts: Sequence[str], chosen: argparse.Namespac
     rows = [row.ids for row in engine.tokenize(texts, Cut(engine.folder.max_tokens), pair=False)]
     widths = [padded(len(row), chosen.width_step, engine.folder.max_tokens) for row in rows]
     vectors = np.empty((len(texts), engine.outputs), np.float32)
-    for batch in batches(widths, chosen.budget, chosen.rows):
+    for batch in batches(widths, chosen.budget, chosen.rows, chosen.order):
         vectors[batch] = run(engine, [rows[at] for at in batch], chosen.width_step)
     return vectors
 
@@ -171,6 +183,7 @@ def main() -> None:
     arguments.add_argument("--count", type=int, help="only so many of the texts")
     arguments.add_argument("--budget", type=int, default=512, help="padded tokens a batch")
     arguments.add_argument("--rows", type=int, default=32, help="rows a batch")
+    arguments.add_argument("--order", choices=("length", "arrival"), default="length", help="what runs together")
     arguments.add_argument("--width-step", type=int, default=16, help="widths are multiples of this: 16 is best in bf16")
     chosen = arguments.parse_args()
     hosting.start()  # the same allocator settings, which matter

@@ -1,50 +1,72 @@
 package dev.ragbus.benchmarks;
 
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.FunctionResult;
+import dev.ragbus.FunctionSpec;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelType;
 import dev.ragbus.Ragbus;
 import dev.ragbus.Stats;
+import dev.ragbus.http.HttpVerticle;
 import dev.ragbus.service.RagbusVerticle;
+import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
-import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.Vertx;
+import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.ExecutionException;
+import java.util.function.IntFunction;
 import java.util.function.Supplier;
+import java.util.stream.IntStream;
 
 /**
- * Ragbus on the event bus, as an application uses it: the service and a client verticle in one JVM.
+ * Ragbus on the event bus, as an application uses it: the service and a client verticle in one JVM,
+ * and HTTP before it.
  *
- * <p>Reads commands from standard input, one a line, and answers each with a line of JSON:
+ * <p>Arguments: the file of texts; optionally the name of a model under {@code models.dir}, for
+ * {@code load}. Reads commands from standard input, one a line, and answers each with a line of
+ * JSON:
  *
  * <ul>
  *   <li>{@code query CALLS}: so many single queries, one after another
+ *   <li>{@code engine CALLS}: the same by the engine itself, in a Python function of this process
  *   <li>{@code bus CALLS}: so many requests that no lane has a part in (the list of models)
  *   <li>{@code lane CALLS}: so many requests that take one empty call on a lane (health)
- *   <li>{@code texts SIZE CALLERS}: all texts once, in requests of so many texts, so many requests
- *       under way at once
+ *   <li>{@code texts SIZE CALLERS [PART PARTS]}: all texts once (or every so manieth), in requests
+ *       of so many texts, so many requests under way at once
+ *   <li>{@code rerank DOCUMENTS REQUESTS}: so many rankings of so many texts, one after another
  *   <li>{@code load REQUESTS}: the slowest of so many requests of 8 texts, two callers at a time,
- *       by themselves and while another model is loaded again and again; named by the second
- *       argument
+ *       by themselves and while another model is loaded again and again
  *   <li>{@code memory}: resident memory of this process
+ *   <li>{@code url}: the address of HTTP
  * </ul>
  */
 final class BusBenchmark extends VerticleBase {
-  private static final EmbedRequest QUERY = EmbedRequest.of("How tall is Mont Blanc?");
+  private static final String QUESTION = "How tall is Mont Blanc?";
+  private static final EmbedRequest QUERY = EmbedRequest.of(QUESTION);
+
+  /** The loaded engine's own measurement, in benchmarks/raw_engine.py. */
+  private static final FunctionSpec ENGINE_CALL =
+      FunctionSpec.ofModule("engine_call", "raw_engine:query_of_loaded");
+
+  private static final JsonObject CONFIG =
+      new JsonObject()
+          .put("http", new JsonObject().put("port", 0))
+          .put("python", new JsonObject().put("module_path", new JsonArray().add("benchmarks")))
+          .put(
+              "functions",
+              new JsonObject().put("allow_modules", new JsonArray().add("raw_engine")));
 
   private final List<String> texts;
   private final String otherModel;
+  private final HttpVerticle http = new HttpVerticle();
   private Ragbus ragbus;
 
   private BusBenchmark(List<String> texts, String otherModel) {
@@ -55,7 +77,8 @@ final class BusBenchmark extends VerticleBase {
   public static void main(String[] arguments) throws Exception {
     int exit = 1;
     try {
-      serve(new BusBenchmark(Files.readAllLines(Path.of(arguments[0])), arguments[1]));
+      List<String> texts = Files.readAllLines(Path.of(arguments[0]));
+      serve(new BusBenchmark(texts, arguments.length > 1 ? arguments[1] : null));
       exit = 0;
     } catch (ExecutionException failure) {
       failure.getCause().printStackTrace();
@@ -66,72 +89,57 @@ final class BusBenchmark extends VerticleBase {
 
   private static void serve(BusBenchmark client) throws Exception {
     Vertx vertx = Vertx.vertx();
+    DeploymentOptions options = new DeploymentOptions().setConfig(CONFIG);
     vertx
-        .deployVerticle(new RagbusVerticle())
+        .deployVerticle(new RagbusVerticle(), options)
+        .compose(id -> vertx.deployVerticle(client.http, options))
         .compose(id -> vertx.deployVerticle(client))
         .toCompletionStage()
         .toCompletableFuture()
         .get();
-    try (BufferedReader commands =
-        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
-      for (String line = commands.readLine(); line != null; line = commands.readLine()) {
-        System.out.println(client.answer(line.split(" ")).encode());
-        System.out.flush();
-      }
-    }
+    Commands.serve(client.context, client::run);
   }
 
   @Override
   public Future<?> start() {
     ragbus = Ragbus.create(vertx);
-    return Future.succeededFuture();
-  }
-
-  /** Runs a command on this verticle's event loop and waits for it, on the main thread. */
-  private JsonObject answer(String[] command) throws Exception {
-    Promise<JsonObject> answer = Promise.promise();
-    context.runOnContext(v -> run(command).onComplete(answer));
-    return answer.future().toCompletionStage().toCompletableFuture().get();
+    return ragbus.register(ENGINE_CALL);
   }
 
   private Future<JsonObject> run(String[] command) {
+    int[] numbers = Arrays.stream(command).skip(1).mapToInt(Integer::parseInt).toArray();
     return switch (command[0]) {
-      case "query" -> inTurn(Integer.parseInt(command[1]), () -> ragbus.embed(QUERY));
-      case "bus" -> inTurn(Integer.parseInt(command[1]), ragbus::listModels);
-      case "lane" -> inTurn(Integer.parseInt(command[1]), ragbus::health);
-      case "texts" -> texts(Integer.parseInt(command[1]), Integer.parseInt(command[2]));
-      case "load" -> load(Integer.parseInt(command[1]));
+      case "query" -> inTurn(numbers[0], () -> ragbus.embed(QUERY));
+      case "engine" -> ragbus.call("engine_call", numbers[0]).map(BusBenchmark::object);
+      case "bus" -> inTurn(numbers[0], ragbus::listModels);
+      case "lane" -> inTurn(numbers[0], ragbus::health);
+      case "texts" ->
+          numbers.length == 2
+              ? texts(texts, numbers[0], numbers[1])
+              : texts(every(numbers[2], numbers[3]), numbers[0], numbers[1]);
+      case "rerank" -> rerank(numbers[0], numbers[1]);
+      case "load" -> load(numbers[0]);
       case "memory" -> Future.succeededFuture(memory());
+      case "url" ->
+          Future.succeededFuture(
+              new JsonObject().put("url", "http://127.0.0.1:" + http.actualPort()));
       default -> Future.failedFuture("unknown command " + command[0]);
     };
   }
 
-  private static Future<JsonObject> inTurn(int calls, Supplier<Future<?>> request) {
-    Promise<JsonObject> done = Promise.promise();
-    next(request, new long[calls], 0, done);
-    return done.future();
+  private static JsonObject object(FunctionResult result) {
+    return JsonObject.mapFrom(result.result());
   }
 
-  private static void next(
-      Supplier<Future<?>> request, long[] nanos, int call, Promise<JsonObject> done) {
-    if (call == nanos.length) {
-      Arrays.sort(nanos);
-      done.complete(
-          new JsonObject()
-              .put("p50_ms", nanos[nanos.length / 2] / 1e6)
-              .put("p99_ms", nanos[(int) (nanos.length * 0.99)] / 1e6)
-              .put("calls", nanos.length));
-      return;
-    }
-    long started = System.nanoTime();
-    request
-        .get()
-        .onSuccess(
-            answer -> {
-              nanos[call] = System.nanoTime() - started;
-              next(request, nanos, call + 1, done);
-            })
-        .onFailure(done::fail);
+  private List<String> every(int part, int parts) {
+    return IntStream.range(0, texts.size())
+        .filter(index -> index % parts == part)
+        .mapToObj(texts::get)
+        .toList();
+  }
+
+  private static Future<JsonObject> inTurn(int calls, Supplier<Future<?>> request) {
+    return Load.run(calls, 1, call -> request.get()).map(load -> load.report(calls));
   }
 
   private Future<JsonObject> load(int count) {
@@ -141,20 +149,17 @@ final class BusBenchmark extends VerticleBase {
       requests.add(EmbedRequest.of(texts.subList(first, first + 8)));
     }
     JsonObject slowest = new JsonObject();
-    return new Load(requests)
-        .run(2)
+    return embed(requests, 2)
         .compose(
             alone -> {
-              slowest.put("alone_slowest_ms", Arrays.stream(alone.nanos).max().orElse(0) / 1e6);
+              slowest.put("alone_slowest_ms", alone.slowestMillis());
               boolean[] over = new boolean[1];
               Future<Integer> loads = loadAgain(over, 0);
-              return new Load(requests)
-                  .run(2)
+              return embed(requests, 2)
                   .compose(
                       beside -> {
                         over[0] = true;
-                        long most = Arrays.stream(beside.nanos).max().orElse(0);
-                        slowest.put("beside_slowest_ms", most / 1e6);
+                        slowest.put("beside_slowest_ms", beside.slowestMillis());
                         return loads.map(done -> slowest.put("loads", done));
                       });
             });
@@ -167,86 +172,62 @@ final class BusBenchmark extends VerticleBase {
         : ragbus.loadModel(again).compose(load -> loadAgain(over, done + 1));
   }
 
-  private Future<JsonObject> texts(int size, int callers) {
+  private Future<Load> embed(List<EmbedRequest> requests, int callers) {
+    return Load.run(requests.size(), callers, request -> ragbus.embed(requests.get(request)));
+  }
+
+  private Future<JsonObject> texts(List<String> chosen, int size, int callers) {
     List<EmbedRequest> requests = new ArrayList<>();
-    for (int first = 0; first < texts.size(); first += size) {
-      requests.add(EmbedRequest.of(texts.subList(first, Math.min(first + size, texts.size()))));
+    for (int first = 0; first < chosen.size(); first += size) {
+      requests.add(EmbedRequest.of(chosen.subList(first, Math.min(first + size, chosen.size()))));
     }
+    return measured(() -> embed(requests, callers), chosen.size());
+  }
+
+  private Future<JsonObject> rerank(int documents, int requests) {
+    int slices = texts.size() / documents;
+    long[] tokens = new long[1];
+    String[] model = new String[1];
+    IntFunction<Future<?>> send =
+        request -> {
+          int first = request % slices * documents;
+          return ragbus
+              .rerank(QUESTION, texts.subList(first, first + documents))
+              .onSuccess(
+                  ranking -> {
+                    tokens[0] += ranking.usage().promptTokens();
+                    model[0] = ranking.model() + " (" + ranking.method() + ")";
+                  });
+        };
+    return measured(() -> Load.run(requests, 1, send), documents * requests)
+        .map(
+            report ->
+                report
+                    .put("tokens", tokens[0])
+                    .put("token_us", report.getDouble("seconds") * 1e6 / tokens[0])
+                    .put("model", model[0])
+                    .mergeIn(memory()));
+  }
+
+  /** A load's report, and what the queue counted meanwhile. */
+  private Future<JsonObject> measured(Supplier<Future<Load>> work, int texts) {
     return ragbus
         .stats()
-        .compose(before -> new Load(requests).run(callers).compose(load -> after(before, load)));
+        .compose(
+            before ->
+                work.get()
+                    .compose(
+                        load ->
+                            ragbus
+                                .stats()
+                                .map(after -> load.report(texts).mergeIn(counted(before, after)))));
   }
 
-  private Future<JsonObject> after(Stats before, Load load) {
-    return ragbus.stats().map(after -> load.report(before.queue(), after.queue()));
-  }
-
-  /** Requests that callers take one after another until none is left. */
-  private final class Load {
-    private final List<EmbedRequest> requests;
-    private final long[] nanos;
-    private final Promise<Load> done = Promise.promise();
-    private int next;
-    private int answered;
-    private long startedNanos;
-    private long startedCpuNanos;
-    private double seconds;
-    private double cpuSeconds;
-
-    Load(List<EmbedRequest> requests) {
-      this.requests = requests;
-      this.nanos = new long[requests.size()];
-    }
-
-    Future<Load> run(int callers) {
-      startedCpuNanos = cpuNanos();
-      startedNanos = System.nanoTime();
-      for (int caller = 0; caller < callers; caller++) {
-        sendNext();
-      }
-      return done.future();
-    }
-
-    private void sendNext() {
-      if (next == requests.size()) {
-        return;
-      }
-      int request = next++;
-      long sentNanos = System.nanoTime();
-      ragbus
-          .embed(requests.get(request))
-          .onSuccess(
-              vectors -> {
-                nanos[request] = System.nanoTime() - sentNanos;
-                if (++answered == requests.size()) {
-                  seconds = (System.nanoTime() - startedNanos) / 1e9;
-                  cpuSeconds = (cpuNanos() - startedCpuNanos) / 1e9;
-                  done.complete(this);
-                }
-                sendNext();
-              })
-          .onFailure(done::tryFail);
-    }
-
-    JsonObject report(Stats.Queue before, Stats.Queue after) {
-      Arrays.sort(nanos);
-      long real = after.realTokens() - before.realTokens();
-      return new JsonObject()
-          .put("texts_s", texts.size() / seconds)
-          .put("tokens_s", real / seconds)
-          .put("seconds", seconds)
-          .put("cpu_seconds", cpuSeconds)
-          .put("p50_ms", nanos[nanos.length / 2] / 1e6)
-          .put("p99_ms", nanos[(int) (nanos.length * 0.99)] / 1e6)
-          .put("batches", after.batches() - before.batches())
-          .put("real_tokens", real)
-          .put("padded_tokens", after.paddedTokens() - before.paddedTokens());
-    }
-  }
-
-  /** What all threads of this process have run. */
-  private static long cpuNanos() {
-    return ProcessHandle.current().info().totalCpuDuration().orElseThrow().toNanos();
+  private static JsonObject counted(Stats before, Stats after) {
+    return new JsonObject()
+        .put("batches", after.queue().batches() - before.queue().batches())
+        .put("real_tokens", after.queue().realTokens() - before.queue().realTokens())
+        .put("padded_tokens", after.queue().paddedTokens() - before.queue().paddedTokens());
   }
 
   /** Resident memory now and at its highest, in MB (2^20 bytes). */

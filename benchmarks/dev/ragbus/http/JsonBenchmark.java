@@ -11,51 +11,75 @@ import io.vertx.core.json.JsonObject;
 import java.util.Collections;
 import java.util.List;
 import java.util.Random;
-import java.util.function.Supplier;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
 
-/** How fast replies are written and requests read, beside Vert.x's own JSON. Takes no arguments. */
-public final class JsonBenchmark {
-  private static final int ROWS = 256;
+/** Writing replies and reading requests, beside Vert.x's own JSON: microseconds a message. */
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.MICROSECONDS)
+public class JsonBenchmark {
   private static final int WIDTH = 384;
-  private static final long SECONDS = 3;
 
-  private JsonBenchmark() {}
+  /** Texts a message. */
+  @Param({"1", "32"})
+  public int texts;
 
-  public static void main(String[] args) {
-    float[] values = new float[ROWS * WIDTH];
+  private Embeddings vectors;
+  private byte[] request;
+
+  /** Makes a message's vectors and texts. */
+  @Setup
+  public void make() {
+    float[] values = new float[texts * WIDTH];
     Random random = new Random(1);
     for (int i = 0; i < values.length; i++) {
       values[i] = (float) random.nextGaussian() / 20;
     }
-    Embeddings vectors =
-        new Embeddings(values, "m", WIDTH, ROWS, EmbeddingType.FLOAT, new Usage(1, List.of()));
-    JsonObject request =
-        new JsonObject()
-            .put("texts", new JsonArray(Collections.nCopies(ROWS, "How tall is it? ".repeat(20))));
-    byte[] body = request.toBuffer().getBytes();
-
-    double ours = print("write, straight from the array", () -> write(vectors, OutputType.FLOAT));
-    double theirs = print("write, JsonArray", () -> vectors.toJson().toBuffer());
-    print("write, base64 from the array", () -> write(vectors, OutputType.BASE64));
-    System.out.printf("written %.1f times as fast%n", ours / theirs);
-    double read =
-        print(
-            "read, into the record",
-            () -> {
-              JsonBodies.parse(body, EmbedRequest.class);
-              return Buffer.buffer(body);
-            });
-    double tree =
-        print(
-            "read, JsonObject then record",
-            () -> {
-              JsonBodies.parse(new JsonObject(Buffer.buffer(body)), EmbedRequest.class);
-              return Buffer.buffer(body);
-            });
-    System.out.printf("read %.1f times as fast%n", read / tree);
+    vectors =
+        new Embeddings(values, "m", WIDTH, texts, EmbeddingType.FLOAT, new Usage(1, List.of()));
+    JsonArray paragraphs = new JsonArray(Collections.nCopies(texts, "How tall is it? ".repeat(12)));
+    request = new JsonObject().put("texts", paragraphs).toBuffer().getBytes();
   }
 
-  private static Buffer write(Embeddings vectors, OutputType type) {
+  /** Vectors, straight from the array, as HTTP writes them. */
+  @Benchmark
+  public Buffer write() {
+    return write(OutputType.FLOAT);
+  }
+
+  /** The same as base64. */
+  @Benchmark
+  public Buffer writeBase64() {
+    return write(OutputType.BASE64);
+  }
+
+  /** The same through a {@code JsonArray}. */
+  @Benchmark
+  public Buffer writeTree() {
+    return vectors.toJson().toBuffer();
+  }
+
+  /** A request, into its record, as HTTP reads it. */
+  @Benchmark
+  public EmbedRequest read() {
+    return JsonBodies.parse(request, EmbedRequest.class);
+  }
+
+  /** The same through a {@code JsonObject}. */
+  @Benchmark
+  public EmbedRequest readTree() {
+    return JsonBodies.parse(new JsonObject(Buffer.buffer(request)), EmbedRequest.class);
+  }
+
+  private Buffer write(OutputType type) {
     return Reply.bytes(
         json -> {
           json.writeStartArray();
@@ -64,20 +88,5 @@ public final class JsonBenchmark {
           }
           json.writeEndArray();
         });
-  }
-
-  /** The better of two runs, in megabytes of JSON a second; the first one warms up. */
-  private static double print(String what, Supplier<Buffer> work) {
-    double best = 0;
-    for (int run = 0; run < 3; run++) {
-      long bytes = 0;
-      long start = System.nanoTime();
-      while (System.nanoTime() - start < SECONDS * 1_000_000_000 / 3) {
-        bytes += work.get().length();
-      }
-      best = Math.max(best, bytes * 1e3 / (System.nanoTime() - start));
-    }
-    System.out.printf("%-32s %6.0f MB/s%n", what, best);
-    return best;
   }
 }
