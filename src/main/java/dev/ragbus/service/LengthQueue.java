@@ -88,10 +88,10 @@ final class LengthQueue {
     int[] taken = limits.next(waiting, anchor.paddedLength());
     List<Row> batch = new ArrayList<>();
     batch.add(anchor);
-    if (head(anchor.paddedLength()) == anchor) {
+    if (head(anchor.paddedLength()).equals(anchor)) {
       rows.get(anchor.paddedLength()).poll();
     } else {
-      rows.get(anchor.paddedLength()).removeIf(row -> row == anchor);
+      rows.get(anchor.paddedLength()).remove(anchor);
     }
     for (int length = 0; length < taken.length; length++) {
       int others = length == anchor.paddedLength() ? taken[length] - 1 : taken[length];
