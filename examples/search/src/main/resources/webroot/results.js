@@ -5,12 +5,12 @@ import { byId, element } from "./dom.js";
 
 const SHOWN = 10;
 
-/** The text with the query's words marked. */
+/** The text with its words marked that begin with one of the query's. */
 function marked(text, words) {
   if (words.length === 0) return [text];
   const pattern = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
   return text
-    .split(new RegExp(`(${pattern})`, "giu"))
+    .split(new RegExp(`(?<![\\p{L}\\p{N}])(${pattern})`, "giu"))
     .map((part, at) => (at % 2 === 1 ? element("mark", {}, part) : part));
 }
 
@@ -30,7 +30,7 @@ export class Results {
 
   /** Shows hits, best first. */
   show(hits, query) {
-    const words = query.match(/[\p{L}\p{N}]{3,}/gu) ?? [];
+    const words = query.match(/[\p{L}\p{N}]{4,}/gu) ?? [];
     this.#scores.clear();
     this.#shown = SHOWN;
     this.#entries = hits.map((hit, index) => this.#entry(hit, index, words));

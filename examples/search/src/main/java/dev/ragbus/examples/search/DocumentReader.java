@@ -84,6 +84,9 @@ record DocumentReader(long maxBytes) {
       return text;
     } catch (StackOverflowError e) {
       throw new RefusedException("is nested too deeply");
+    } catch (RuntimeException e) {
+      // A parser's own trouble with one document is none of the others'.
+      throw new RefusedException("could not be parsed: " + e);
     }
   }
 

@@ -38,7 +38,7 @@ final class EventStream {
 
   /** Whether the reader lags behind. */
   boolean full() {
-    return response.writeQueueFull();
+    return !closed() && response.writeQueueFull();
   }
 
   /** Called once the reader has caught up. */

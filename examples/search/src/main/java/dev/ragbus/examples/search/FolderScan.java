@@ -22,7 +22,9 @@ import java.util.TreeMap;
  * @param documents the files to index, by their path in the folder with {@code /} between names
  * @param skipped everything else, with the reason
  */
-record FolderScan(TreeMap<String, Path> documents, List<Problem> skipped) {
+record FolderScan(TreeMap<String, Source> documents, List<Problem> skipped) {
+  /** A file to index, and its size when it was found. */
+  record Source(Path file, long bytes) {}
 
   /**
    * Walks a folder; blocks.
@@ -92,7 +94,7 @@ record FolderScan(TreeMap<String, Path> documents, List<Problem> skipped) {
       } else if (Format.of(file.getFileName().toString()).isEmpty()) {
         skip(file, "is not Markdown, text or HTML by its name");
       } else {
-        found.documents.put(path(file), file);
+        found.documents.put(path(file), new Source(file, attributes.size()));
       }
       return FileVisitResult.CONTINUE;
     }

@@ -26,9 +26,9 @@ final class HtmlParser implements NodeVisitor {
     if (node instanceof TextNode text) {
       block.append(text.getWholeText());
     } else if (node instanceof Element element) {
-      if (element.isBlock()) {
+      if (standsAlone(element)) {
         end();
-      } else if (element.normalName().matches("br|td|th")) {
+      } else if (element.normalName().matches("br|t[dh]")) {
         block.append(' ');
       }
     }
@@ -36,7 +36,7 @@ final class HtmlParser implements NodeVisitor {
 
   @Override
   public void tail(Node node, int depth) {
-    if (node instanceof Element element && element.isBlock()) {
+    if (node instanceof Element element && standsAlone(element)) {
       if (element.normalName().matches("h[1-6]")) {
         sections.heading(element.normalName().charAt(1) - '0', block.toString());
         block.setLength(0);
@@ -44,6 +44,11 @@ final class HtmlParser implements NodeVisitor {
         end();
       }
     }
+  }
+
+  /** A row of a table is one block, its cells are not. */
+  private static boolean standsAlone(Element element) {
+    return element.isBlock() && !element.normalName().matches("t[dh]");
   }
 
   private void end() {

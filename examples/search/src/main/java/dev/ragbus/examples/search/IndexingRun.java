@@ -8,6 +8,7 @@ import dev.ragbus.TokenizeRequest;
 import dev.ragbus.Tokens;
 import dev.ragbus.Tokens.Token;
 import dev.ragbus.examples.search.DocumentReader.Content;
+import dev.ragbus.examples.search.FolderScan.Source;
 import dev.ragbus.examples.search.IndexingProgress.State;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
@@ -39,7 +40,8 @@ import java.util.concurrent.Callable;
  */
 final class IndexingRun {
   private static final Logger LOGGER = System.getLogger(IndexingRun.class.getName());
-  private static final int MOST_UNDER_WAY = 32;
+  private static final int MOST_UNDER_WAY = 64;
+  private static final long MOST_BYTES_UNDER_WAY = 32L << 20;
   private static final int TOKENIZED_AT_ONCE = 64;
 
   /** Where the work is done that blocks. */
@@ -65,13 +67,14 @@ final class IndexingRun {
   private State state = State.STARTING;
   private Throwable fatal;
   private Map<String, String> hashes = Map.of();
-  private Iterator<Map.Entry<String, Path>> left = Map.<String, Path>of().entrySet().iterator();
+  private Iterator<Map.Entry<String, Source>> left = Map.<String, Source>of().entrySet().iterator();
   private int budget;
   private int found;
   private int unchanged;
   private int indexed;
   private int removed;
   private int underWay;
+  private long bytesUnderWay;
   private int skipped;
   private long startedNanos;
   private long endedNanos;
@@ -186,14 +189,18 @@ final class IndexingRun {
     while (fatal == null
         && left.hasNext()
         && underWay < MOST_UNDER_WAY
+        && bytesUnderWay < MOST_BYTES_UNDER_WAY
         && (underWay == 0 || embedder.hungry())) {
-      Map.Entry<String, Path> document = left.next();
+      Map.Entry<String, Source> document = left.next();
+      long bytes = document.getValue().bytes();
       underWay++;
-      document(document.getKey(), document.getValue())
+      bytesUnderWay += bytes;
+      document(document.getKey(), document.getValue().file())
           .recover(failure -> refused(document.getKey(), failure))
           .onComplete(
               done -> {
                 underWay--;
+                bytesUnderWay -= bytes;
                 next();
               });
     }

@@ -1,5 +1,6 @@
 package dev.ragbus.examples.search;
 
+import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.json.JsonObject;
 import java.nio.charset.StandardCharsets;
@@ -89,7 +90,7 @@ final class Main implements Runnable {
             .setExecutionExceptionHandler(
                 (failure, command, parsed) -> {
                   System.err.println("Search did not start: " + failure.getMessage());
-                  return 1;
+                  return failure instanceof IllegalArgumentException ? 2 : 1;
                 })
             .execute(arguments);
     if (status != 0) {
@@ -144,14 +145,15 @@ final class Main implements Runnable {
     return root.resolve(Path.of("ragbus-search", folder.getFileName() + "-" + name));
   }
 
+  /** In two steps, since what follows the close of Vert.x has no event loop left to run on. */
   private static void stop(Vertx vertx, SearchApplication application) {
+    await(application.close());
+    await(vertx.close());
+  }
+
+  private static void await(Future<?> stopped) {
     try {
-      application
-          .close()
-          .eventually(vertx::close)
-          .toCompletionStage()
-          .toCompletableFuture()
-          .get(STOP_SECONDS, TimeUnit.SECONDS);
+      stopped.toCompletionStage().toCompletableFuture().get(STOP_SECONDS, TimeUnit.SECONDS);
     } catch (ExecutionException | TimeoutException e) {
       System.err.println("Search did not stop in order: " + e);
     } catch (InterruptedException e) {

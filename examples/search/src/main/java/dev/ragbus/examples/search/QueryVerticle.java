@@ -7,12 +7,12 @@ import io.vertx.core.eventbus.ReplyException;
 import io.vertx.core.http.HttpHeaders;
 import io.vertx.core.http.HttpServer;
 import io.vertx.core.json.JsonObject;
+import io.vertx.core.net.HostAndPort;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
 import io.vertx.ext.web.handler.StaticHandler;
 import java.util.HashSet;
 import java.util.Set;
-import java.util.regex.Pattern;
 
 /**
  * Serves the page and what it asks for, on loopback:
@@ -28,7 +28,7 @@ import java.util.regex.Pattern;
  */
 final class QueryVerticle extends VerticleBase {
   private static final int MOST_QUERY_CHARS = 1_000;
-  private static final Pattern LOOPBACK = Pattern.compile("(localhost|127\\.0\\.0\\.1)(:\\d+)?");
+  private static final Set<String> LOOPBACK = Set.of("localhost", "127.0.0.1");
   private static final String POLICY =
       "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:;"
           + " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -68,10 +68,14 @@ final class QueryVerticle extends VerticleBase {
   }
 
   private static void guard(RoutingContext ctx) {
-    String host = String.valueOf(ctx.request().getHeader(HttpHeaders.HOST));
+    HostAndPort asked = ctx.request().authority();
     String origin = ctx.request().getHeader(HttpHeaders.ORIGIN);
-    ctx.response().putHeader("Content-Security-Policy", POLICY);
-    if (!LOOPBACK.matcher(host).matches() || origin != null && !origin.equals("http://" + host)) {
+    ctx.response()
+        .putHeader("Content-Security-Policy", POLICY)
+        .putHeader("X-Content-Type-Options", "nosniff");
+    if (asked == null
+        || !LOOPBACK.contains(asked.host())
+        || origin != null && !origin.equals("http://" + asked.host() + ":" + asked.port())) {
       refuse(ctx, 403, "only pages of this server may ask, by a loopback name");
     } else {
       ctx.next();

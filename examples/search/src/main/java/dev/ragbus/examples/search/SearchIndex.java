@@ -222,8 +222,10 @@ final class SearchIndex implements AutoCloseable {
    * What a search found and where the time went.
    *
    * @param hits best first
+   * @param searched how much it looked at
    */
-  record Found(List<Hit> hits, long lexicalNanos, long vectorNanos, long fusionNanos) {}
+  record Found(
+      List<Hit> hits, Size searched, long lexicalNanos, long vectorNanos, long fusionNanos) {}
 
   /**
    * The chunks that fit a query best by their words or by their vectors.
@@ -251,7 +253,8 @@ final class SearchIndex implements AutoCloseable {
         hits.add(new Hit(entry.get(PATH), chunk, rank(lexical, doc), rank(near, doc)));
       }
       long fused = System.nanoTime();
-      return new Found(hits, searched - start, compared - searched, fused - compared);
+      return new Found(
+          hits, size(searcher), searched - start, compared - searched, fused - compared);
     } finally {
       searchers.release(searcher);
     }
@@ -299,11 +302,15 @@ final class SearchIndex implements AutoCloseable {
   Size size() throws IOException {
     IndexSearcher searcher = searchers.acquire();
     try {
-      return new Size(
-          searcher.count(new TermQuery(DOCUMENTS)), searcher.count(new TermQuery(CHUNKS)));
+      return size(searcher);
     } finally {
       searchers.release(searcher);
     }
+  }
+
+  private static Size size(IndexSearcher searcher) throws IOException {
+    return new Size(
+        searcher.count(new TermQuery(DOCUMENTS)), searcher.count(new TermQuery(CHUNKS)));
   }
 
   /** Closes it; what was not committed is forgotten. */

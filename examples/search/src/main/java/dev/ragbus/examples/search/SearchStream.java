@@ -11,6 +11,7 @@ import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
+import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.List;
@@ -61,16 +62,11 @@ final class SearchStream {
         .onFailure(this::fail);
   }
 
-  /** A search of one snapshot of the index. */
-  private record Result(SearchIndex.Found found, SearchIndex.Size searched) {}
-
-  private Result find(Embeddings vector, int candidates) throws Exception {
-    SearchIndex.Found found = index.search(query, vector.row(0), vector.model(), candidates);
-    return new Result(found, index.size());
+  private SearchIndex.Found find(Embeddings vector, int candidates) throws IOException {
+    return index.search(query, vector.row(0), vector.model(), candidates);
   }
 
-  private Future<Void> rank(Result result) {
-    SearchIndex.Found found = result.found;
+  private Future<Void> rank(SearchIndex.Found found) {
     millis
         .put("lexical", found.lexicalNanos() / 1e6)
         .put("vector", found.vectorNanos() / 1e6)
@@ -80,8 +76,8 @@ final class SearchStream {
     JsonObject candidates =
         new JsonObject()
             .put("hits", hits)
-            .put("documents", result.searched.documents())
-            .put("chunks", result.searched.chunks())
+            .put("documents", found.searched().documents())
+            .put("chunks", found.searched().chunks())
             .put("millis", millis);
     events.send("candidates", candidates);
     if (found.hits().isEmpty()) {

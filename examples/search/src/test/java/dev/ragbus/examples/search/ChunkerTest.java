@@ -53,8 +53,7 @@ class ChunkerTest {
   @Test
   void aLongSentenceIsCutBetweenTokens() {
     assertThat(chunks(4, section("", "😀😀 abcdefg hi")))
-        .containsExactly(
-            new Chunk("", "😀😀 ab"), new Chunk("", "cdef"), new Chunk("", "g hi"));
+        .containsExactly(new Chunk("", "😀😀 ab"), new Chunk("", "cdef"), new Chunk("", "g hi"));
   }
 
   @Test
@@ -64,7 +63,8 @@ class ChunkerTest {
 
     assertThat(String.join("", chunks.stream().map(Chunk::text).toList()).replaceAll("\\s", ""))
         .isEqualTo("ab".repeat(10_000));
-    assertThat(chunks).allSatisfy(chunk -> assertThat(starts(chunk.text()).length).isLessThan(1_010));
+    assertThat(chunks)
+        .allSatisfy(chunk -> assertThat(starts(chunk.text()).length).isLessThan(1_010));
     assertThat(new Chunker(new DocumentText(List.of(section("", "😀".repeat(5_000))))).texts())
         .allSatisfy(text -> assertThat(text.codePoints()).allMatch(Character::isValidCodePoint))
         .noneMatch(text -> text.length() > Chunker.MAX_SENTENCE_CHARS)

@@ -65,8 +65,7 @@ class DocumentReaderTest {
         .containsExactly(
             new Section("", List.of("Before any heading, on two lines.")),
             new Section(
-                "One › A b",
-                List.of("first link", "second", "int a;", "int b;", "k | v", "x | 1")),
+                "One › A b", List.of("first link", "second", "int a;", "int b;", "k | v", "x | 1")),
             new Section("Two", List.of("from HTML")));
   }
 
@@ -103,8 +102,7 @@ class DocumentReaderTest {
 
   @Test
   void aWrongEncodingIsRefusedWithTheByte() {
-    refuses(
-        () -> read("a.md", "abc Größe".getBytes(ISO_8859_1)), "is not UTF-8: byte 6 is 0xF6");
+    refuses(() -> read("a.md", "abc Größe".getBytes(ISO_8859_1)), "is not UTF-8: byte 6 is 0xF6");
     refuses(
         () -> read("b.html", "<meta charset=utf-8><p>Größe</p>".getBytes(ISO_8859_1)),
         "is not UTF-8");
@@ -130,6 +128,17 @@ class DocumentReaderTest {
       assertThat(read("b.md", emphasis)).isNotEmpty();
     } catch (RefusedException e) {
       assertThat(e).hasMessage("is nested too deeply");
+    }
+  }
+
+  @Test
+  void markdownThatNamesNothingIsStillRead() throws Exception {
+    for (String odd : List.of("[a]: <", "|---|", "![](", "```", "&#0;&#x110000; a")) {
+      try {
+        assertThat(read("odd.md", odd.getBytes(UTF_8))).isNotEmpty();
+      } catch (RefusedException e) {
+        assertThat(e).hasMessage("has no text");
+      }
     }
   }
 

@@ -2,8 +2,8 @@ package dev.ragbus.examples.search;
 
 import dev.ragbus.Addresses;
 import dev.ragbus.EmbedRequest;
-import dev.ragbus.Embeddings;
 import dev.ragbus.EmbeddingType;
+import dev.ragbus.Embeddings;
 import dev.ragbus.MessageCodecs;
 import dev.ragbus.RagbusException;
 import dev.ragbus.Usage;

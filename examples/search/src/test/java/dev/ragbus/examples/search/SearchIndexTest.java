@@ -25,7 +25,8 @@ class SearchIndexTest {
   }
 
   private static IndexedDocument document(String path, String... texts) {
-    List<Chunk> chunks = List.of(texts).stream().map(text -> new Chunk("Of " + path, text)).toList();
+    List<Chunk> chunks =
+        List.of(texts).stream().map(text -> new Chunk("Of " + path, text)).toList();
     List<float[]> vectors =
         IntStream.range(0, texts.length)
             .mapToObj(at -> new float[] {(float) Math.cos(at), (float) Math.sin(at)})
@@ -60,8 +61,9 @@ class SearchIndexTest {
 
       List<Hit> hits = index.search("full queues", new float[] {1, 0}, "tiny", 2).hits();
       assertThat(hits).hasSize(2);
-      assertThat(hits.get(0).chunk()).isIn(new Chunk("Of a.md", "the queue is full"),
-          new Chunk("Of a.md", "lanes are threads"));
+      assertThat(hits.get(0).chunk())
+          .isIn(
+              new Chunk("Of a.md", "the queue is full"), new Chunk("Of a.md", "lanes are threads"));
       assertThat(hits)
           .filteredOn(hit -> hit.chunk().text().equals("the queue is full"))
           .allSatisfy(hit -> assertThat(hit.lexicalRank()).isEqualTo(1));
@@ -152,7 +154,8 @@ class SearchIndexTest {
       assertThatThrownBy(this::open).hasMessageContaining("another process is using the index");
     }
     try (var files = Files.list(folder)) {
-      for (Path segments : files.filter(f -> f.getFileName().toString().startsWith("segments")).toList()) {
+      for (Path segments :
+          files.filter(f -> f.getFileName().toString().startsWith("segments")).toList()) {
         Files.write(segments, new byte[] {1, 2, 3});
       }
     }
