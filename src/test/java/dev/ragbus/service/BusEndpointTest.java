@@ -230,6 +230,23 @@ class BusEndpointTest {
   }
 
   @Test
+  void anOperationThatThrowsIsAnsweredAtOnce() {
+    serve(
+        "throws",
+        EmbedRequest.class,
+        Duration.ofSeconds(30),
+        (request, call) -> {
+          throw new IllegalStateException("secret");
+        });
+    long begun = System.nanoTime();
+    Throwable failure =
+        Await.failure(
+            vertx.eventBus().request("throws", JSON, new DeliveryOptions().setSendTimeout(10_000)));
+    assertThat(((ReplyException) failure).failureCode()).isEqualTo(500);
+    assertThat((System.nanoTime() - begun) / 1_000_000).isLessThan(5_000);
+  }
+
+  @Test
   void anAnswerThatHasNoJsonFormIsAFailureNotASilence() {
     answer = Future.succeededFuture(null);
     assertThat(refused(JSON, new DeliveryOptions()).failureCode()).isEqualTo(500);

@@ -81,6 +81,21 @@ class FunctionsTest {
     return Await.ragbusFailure(ragbus.call(name, args));
   }
 
+  private static Handler collecting(List<String> lines) {
+    return new Handler() {
+      @Override
+      public void publish(LogRecord record) {
+        lines.add(record.getMessage());
+      }
+
+      @Override
+      public void flush() {}
+
+      @Override
+      public void close() {}
+    };
+  }
+
   @Test
   void theContextIsInitialised() {
     assertThat(Await.result(ragbus.health()).initialized()).isTrue();
@@ -262,6 +277,40 @@ class FunctionsTest {
         .isEqualTo(Map.of("a", List.of(1)));
   }
 
+  @Test
+  void numbersOfNumPyComeBackWhateverTheirWidth() {
+    String scalars =
+        register(
+            """
+            import numpy as np
+            def f():
+                half, byte = np.float16(0.5), np.uint8(200)
+                return [half, byte, np.uint64(2**63), np.bool_(True), {"at": half}]
+            """);
+
+    assertThat(call(scalars))
+        .isEqualTo(
+            List.of(0.5, 200, java.math.BigInteger.ONE.shiftLeft(63), true, Map.of("at", 0.5)));
+  }
+
+  @Test
+  void aFunctionThatClosesStdoutSilencesNobody() {
+    List<String> lines = new CopyOnWriteArrayList<>();
+    Handler handler = collecting(lines);
+    Logger logger = Logger.getLogger("dev.ragbus.python.output");
+    logger.addHandler(handler);
+    try {
+      call(
+          register(
+              "import sys\ndef f():\n    sys.stdout.close()\n    sys.stderr.close()\n"
+                  + "    print('closed it')\n"));
+      call(register("def f(): print('still heard')"));
+      await().untilAsserted(() -> assertThat(lines).anyMatch(line -> line.endsWith("still heard")));
+    } finally {
+      logger.removeHandler(handler);
+    }
+  }
+
   @ParameterizedTest
   @CsvSource({
     "bool,1",
@@ -422,19 +471,7 @@ class FunctionsTest {
   @Test
   void anExceptionReachesTheCallerWithTypeAndMessageAndTheLogOnce() {
     List<String> lines = new CopyOnWriteArrayList<>();
-    Handler handler =
-        new Handler() {
-          @Override
-          public void publish(LogRecord record) {
-            lines.add(record.getMessage());
-          }
-
-          @Override
-          public void flush() {}
-
-          @Override
-          public void close() {}
-        };
+    Handler handler = collecting(lines);
     Logger logger = Logger.getLogger("dev.ragbus.python.Bridge");
     logger.addHandler(handler);
     String name =

@@ -249,6 +249,34 @@ class RagbusVerticleTest {
     assertThat(hostile.tokens()).isEqualTo(replaced.tokens());
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"\ufffetwo words", "\ufefftwo words", "lone \udc00 words"})
+  void aTextIsReadAsItIsWhateverItBeginsWith(String text) {
+    Embeddings byText = Await.result(ragbus.embed(text));
+
+    // The other way into Python, as JSON.
+    List<Integer> ids =
+        Await.result(ragbus.tokenize(request(text))).tokens().get(0).stream()
+            .map(Tokens.Token::id)
+            .toList();
+    Embeddings byTokens = Await.result(ragbus.embed(EmbedRequest.ofTokens(List.of(ids))));
+    assertThat(byText.usage().promptTokens()).isEqualTo(ids.size());
+    assertThat(cosine(byText.row(0), byTokens.row(0))).isGreaterThan(0.9999);
+  }
+
+  @Test
+  void aTextOfTenMegabytesIsRefusedAtOnce() {
+    String text = "many words ".repeat(1_000_000);
+    long begun = System.nanoTime();
+
+    var failure = Await.ragbusFailure(ragbus.embed(text));
+    long refusedMillis = (System.nanoTime() - begun) / 1_000_000;
+
+    assertThat(failure.kind()).isEqualTo(Kind.TOO_LARGE);
+    assertThat(refusedMillis).isLessThan(1_000);
+    assertThat(Await.result(ragbus.embed("served meanwhile")).count()).isOne();
+  }
+
   @Test
   void tokenisesMoreTextsThanOneCallTakes() {
     List<String> texts =
