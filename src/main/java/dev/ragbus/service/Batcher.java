@@ -70,6 +70,7 @@ final class Batcher {
   private final Engine engine;
   private final RagbusOptions options;
   private final ServiceMetrics metrics;
+  private final LastRequests requests;
   private final LongSupplier nanoClock;
   private final BatchLimits embeddingLimits;
   private final BatchLimits rerankLimits;
@@ -144,11 +145,13 @@ final class Batcher {
       Engine engine,
       RagbusOptions options,
       ServiceMetrics metrics,
+      LastRequests requests,
       LongSupplier nanoClock) {
     this.vertx = vertx;
     this.engine = engine;
     this.options = options;
     this.metrics = metrics;
+    this.requests = requests;
     this.nanoClock = nanoClock;
     this.embeddingLimits = limits(options, "embed_texts");
     this.rerankLimits = limits(options, "rerank_texts");
@@ -216,13 +219,13 @@ final class Batcher {
     idleLanes.clear(lane);
     job.started();
     job.phases().passBegins(startedNanos);
-    passes.put(lane, Set.of(job));
+    begins(lane, Set.of(job));
     List<PassTrace.Span> spans = PassTrace.begin(Set.of(job));
     engine
         .tokenizeAndForward(lane, call, giveUp(job.deadlineNanos()))
         .onComplete(
             result -> {
-              passes.remove(lane);
+              ends(lane, result.cause());
               idleLanes.set(lane);
               job.phases().passEnds(nanoClock.getAsLong());
               if (!spans.isEmpty()) {
@@ -592,19 +595,29 @@ final class Batcher {
     Set<Job> running = rows.stream().map(Row::job).collect(Collectors.toSet());
     long startedNanos = nanoClock.getAsLong();
     running.forEach(job -> job.phases().passBegins(startedNanos));
-    passes.put(lane, running);
+    begins(lane, running);
     List<PassTrace.Span> spans = PassTrace.begin(running);
     return engine
         .forward(lane, call, giveUp(deadlineNanos))
         .onComplete(
             ended -> {
-              passes.remove(lane);
+              ends(lane, ended.cause());
               long endedNanos = nanoClock.getAsLong();
               running.forEach(job -> job.phases().passEnds(endedNanos));
               if (!spans.isEmpty()) {
                 PassTrace.end(spans, pass(lane, rows), ended.cause());
               }
             });
+  }
+
+  private void begins(int lane, Set<Job> jobs) {
+    passes.put(lane, jobs);
+    requests.runs(LastRequests.Role.INFERENCE, lane, jobs.stream().map(Job::requestId).toList());
+  }
+
+  private void ends(int lane, Throwable failure) {
+    passes.remove(lane);
+    requests.rests(LastRequests.Role.INFERENCE, lane, failure);
   }
 
   private static PassTrace.Pass pass(int lane, List<Row> rows) {

@@ -41,6 +41,7 @@ final class BusEndpoint<Q extends Record, R extends Record> {
   private final Function<Q, Duration> maxTimeout;
   private final Operation<Q, R> operation;
   private final ServiceMetrics.Operation metrics;
+  private final LastRequests requests;
   private final LongSupplier nanoClock;
 
   BusEndpoint(
@@ -49,12 +50,14 @@ final class BusEndpoint<Q extends Record, R extends Record> {
       Function<Q, Duration> maxTimeout,
       Operation<Q, R> operation,
       ServiceMetrics.Operation metrics,
+      LastRequests requests,
       LongSupplier nanoClock) {
     this.vertx = vertx;
     this.type = type;
     this.maxTimeout = maxTimeout;
     this.operation = operation;
     this.metrics = metrics;
+    this.requests = requests;
     this.nanoClock = nanoClock;
   }
 
@@ -88,6 +91,18 @@ final class BusEndpoint<Q extends Record, R extends Record> {
   private Future<R> run(Message<Object> message, long arrivedNanos, Phases phases) {
     try {
       String requestId = requestId(message.headers().get(Addresses.REQUEST_ID_HEADER));
+      long number = requests.begun(metrics.name(), requestId);
+      return operation(message, requestId, arrivedNanos, phases)
+          .onComplete(
+              ended -> requests.ended(number, ended.succeeded() ? null : kind(ended.cause())));
+    } catch (RuntimeException failure) {
+      return Future.failedFuture(failure);
+    }
+  }
+
+  private Future<R> operation(
+      Message<Object> message, String requestId, long arrivedNanos, Phases phases) {
+    try {
       String caller = caller(message.headers().get(Addresses.CALLER_HEADER));
       Q request = request(message.body());
       long millis =
@@ -196,6 +211,10 @@ final class BusEndpoint<Q extends Record, R extends Record> {
     }
     LOG.log(System.Logger.Level.ERROR, "an operation failed unexpectedly", failure);
     return RagbusException.of(Kind.RUNTIME, failure.getClass().getSimpleName());
+  }
+
+  private static Kind kind(Throwable failure) {
+    return failure instanceof RagbusException typed ? typed.kind() : Kind.RUNTIME;
   }
 
   private void fail(Message<Object> message, RagbusException failure) {

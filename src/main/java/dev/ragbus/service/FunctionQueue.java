@@ -61,6 +61,7 @@ final class FunctionQueue {
   private final Vertx vertx;
   private final FunctionLanes lanes;
   private final RagbusOptions options;
+  private final LastRequests requests;
   private final LongSupplier nanoClock;
   private final BitSet idle = new BitSet();
   private final Set<Work<?>> waiting = new LinkedHashSet<>();
@@ -70,10 +71,16 @@ final class FunctionQueue {
   private double meanRunNanos = 1_000_000;
   private long dropped;
 
-  FunctionQueue(Vertx vertx, FunctionLanes lanes, RagbusOptions options, LongSupplier nanoClock) {
+  FunctionQueue(
+      Vertx vertx,
+      FunctionLanes lanes,
+      RagbusOptions options,
+      LastRequests requests,
+      LongSupplier nanoClock) {
     this.vertx = vertx;
     this.lanes = lanes;
     this.options = options;
+    this.requests = requests;
     this.nanoClock = nanoClock;
     idle.set(0, lanes.count());
   }
@@ -260,11 +267,13 @@ final class FunctionQueue {
     void runOn(int lane) {
       this.lane = lane;
       startedNanos = nanoClock.getAsLong();
+      requests.runs(LastRequests.Role.FUNCTION, lane, List.of(terms.requestId()));
       action.apply(lane).onComplete(this::ended);
     }
 
     private void ended(AsyncResult<T> result) {
       running.remove(this);
+      requests.rests(LastRequests.Role.FUNCTION, lane, result.cause());
       idle.set(lane);
       meanRunNanos += (nanoClock.getAsLong() - startedNanos - meanRunNanos) / 16;
       if (stuckTimer >= 0) {

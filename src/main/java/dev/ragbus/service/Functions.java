@@ -52,9 +52,10 @@ final class Functions {
       FunctionSchema.Compiler schemas,
       RagbusOptions options,
       ServiceMetrics metrics,
+      LastRequests requests,
       LongSupplier nanoClock) {
     this.lanes = lanes;
-    this.queue = new FunctionQueue(vertx, lanes, options, nanoClock);
+    this.queue = new FunctionQueue(vertx, lanes, options, requests, nanoClock);
     this.registry = new FunctionRegistry(lanes, queue, schemas, options, metrics, nanoClock);
     this.operations = operations;
     this.streams = streams;

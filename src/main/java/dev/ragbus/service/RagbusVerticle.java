@@ -29,6 +29,7 @@ import io.vertx.core.Promise;
 import io.vertx.core.ThreadingModel;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.json.JsonObject;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -58,6 +59,8 @@ public final class RagbusVerticle extends VerticleBase {
 
   private RagbusOptions options;
   private ServiceMetrics metrics;
+  private LastRequests requests;
+  private CrashFile crashFile;
   private JepEngine engine;
   private ModelRegistry models;
   private Batcher batcher;
@@ -68,6 +71,7 @@ public final class RagbusVerticle extends VerticleBase {
   private State state = State.STARTING;
   private Future<Void> drain;
   private boolean observing;
+  private boolean locked;
 
   private enum State {
     STARTING,
@@ -96,6 +100,8 @@ public final class RagbusVerticle extends VerticleBase {
         .forEach(key -> LOG.log(System.Logger.Level.WARNING, "{0} is set but not acting yet", key));
     MessageCodecs.register(vertx);
     metrics = new ServiceMetrics(options.bus().addressPrefix());
+    requests =
+        new LastRequests(options.lanes().inference(), options.lanes().function(), System::nanoTime);
     streams = new BusStreams(vertx, System::nanoTime);
     serve();
     vertx.setPeriodic(1_000, timer -> observe());
@@ -109,6 +115,8 @@ public final class RagbusVerticle extends VerticleBase {
         .compose(started -> context.executeBlocking(() -> packaged(cacheFolder), false))
         .compose(this::startModels)
         .compose(done -> startFunctions())
+        .compose(done -> context.executeBlocking(() -> openCrashFile(cacheFolder), false))
+        .onSuccess(this::keepIn)
         .onSuccess(done -> state = state == State.STARTING ? State.SERVING : state);
   }
 
@@ -126,9 +134,37 @@ public final class RagbusVerticle extends VerticleBase {
     return PackagedModels.of(cacheFolder, RagbusVerticle.class.getClassLoader());
   }
 
+  /** Null where there can be none; then the last requests are told in the log alone. */
+  private CrashFile openCrashFile(Path cacheFolder) {
+    Path folder = CrashFile.folder(cacheFolder);
+    try {
+      return CrashFile.open(folder, requests.bytes());
+    } catch (IOException e) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "a crash would leave no list of the last requests: {0} cannot be written ({1})",
+          folder,
+          e);
+      return null;
+    }
+  }
+
+  private void keepIn(CrashFile file) {
+    if (file != null) {
+      crashFile = file;
+      requests.moveTo(file.buffer());
+      Path report = CrashFile.errorFile();
+      LOG.log(
+          System.Logger.Level.INFO,
+          "a crash of this process leaves the last requests in {0} and the JVM''s report in {1}",
+          file.path(),
+          report == null ? "the working directory (hs_err_pid*.log; -XX:ErrorFile)" : report);
+    }
+  }
+
   private Future<Void> startModels(PackagedModels packaged) {
     models = new ModelRegistry(engine, options, packaged, context, System::nanoTime);
-    batcher = new Batcher(vertx, engine, options, metrics, System::nanoTime);
+    batcher = new Batcher(vertx, engine, options, metrics, requests, System::nanoTime);
     garbage = new GarbageCollection(engine, options.python().gcInterval(), System::nanoTime);
     operations = new Operations(options, engine, models, batcher, streams);
     return models.start().compose(done -> warmUp());
@@ -148,6 +184,7 @@ public final class RagbusVerticle extends VerticleBase {
                       schemas,
                       options,
                       metrics,
+                      requests,
                       System::nanoTime);
               return functions.start();
             });
@@ -262,7 +299,13 @@ public final class RagbusVerticle extends VerticleBase {
       BusEndpoint.Operation<Q, R> operation) {
     BusEndpoint<Q, R> endpoint =
         new BusEndpoint<>(
-            vertx, type, maxTimeout, operation, metrics.operation(name), System::nanoTime);
+            vertx,
+            type,
+            maxTimeout,
+            operation,
+            metrics.operation(name),
+            requests,
+            System::nanoTime);
     vertx.eventBus().consumer(address, endpoint::handle);
   }
 
@@ -318,6 +361,11 @@ public final class RagbusVerticle extends VerticleBase {
 
   private void observe() {
     if (engine != null) {
+      boolean before = locked;
+      locked = engine.interpreterLocked();
+      if (locked && !before) {
+        requests.log("the interpreter lock cannot be had");
+      }
       engine.check(System.nanoTime());
       metrics.observe(engine.lanes(), streams.count());
     }
@@ -432,6 +480,13 @@ public final class RagbusVerticle extends VerticleBase {
   public Future<?> stop() {
     state = State.DRAINING;
     metrics.close();
-    return Future.succeededFuture();
+    return crashFile == null
+        ? Future.succeededFuture()
+        : context.executeBlocking(
+            () -> {
+              crashFile.close();
+              return null;
+            },
+            false);
   }
 }

@@ -226,6 +226,10 @@ final class ServiceMetrics implements AutoCloseable {
     private final String name;
     private final Map<Kind, Counter> failed = new EnumMap<>(Kind.class);
 
+    String name() {
+      return name;
+    }
+
     private Operation(String name) {
       this.name = name;
       Tags own = tags.and("operation", name);

@@ -44,7 +44,7 @@ class BatcherTest {
 
   private Batcher batcher(JsonObject batching) {
     RagbusOptions options = FakeEngine.options(new JsonObject().put("batching", batching));
-    return new Batcher(time.vertx(), engine, options, metrics, time::nanos);
+    return new Batcher(time.vertx(), engine, options, metrics, FakeEngine.requests(), time::nanos);
   }
 
   private void lanes(int lanes, JsonObject batching) {

@@ -63,7 +63,13 @@ class BusEndpointTest {
       String address, Class<Q> type, Duration timeout, BusEndpoint.Operation<Q, R> operation) {
     BusEndpoint<Q, R> endpoint =
         new BusEndpoint<>(
-            vertx, type, q -> timeout, operation, metrics.operation(address), nanos::get);
+            vertx,
+            type,
+            q -> timeout,
+            operation,
+            metrics.operation(address),
+            FakeEngine.requests(),
+            nanos::get);
     vertx.eventBus().consumer(address, endpoint::handle).completion().await();
   }
 

@@ -100,6 +100,11 @@ final class FakeEngine implements Engine {
     return OptionsReader.read(config, Map.of(), Map.of());
   }
 
+  /** For lanes as many as there ever are. */
+  static LastRequests requests() {
+    return new LastRequests(64, 0, System::nanoTime);
+  }
+
   static Model withHandle(Model model, int handle) {
     return new Model(
         handle,

@@ -91,7 +91,13 @@ class OperationsTest {
     PackagedModels none = PackagedModels.of(folder, ClassLoader.getPlatformClassLoader());
     models = new ModelRegistry(engine, options, none, ManualTime.context(), time::nanos);
     Batcher batcher =
-        new Batcher(time.vertx(), engine, options, new ServiceMetrics("rag"), time::nanos);
+        new Batcher(
+            time.vertx(),
+            engine,
+            options,
+            new ServiceMetrics("rag"),
+            FakeEngine.requests(),
+            time::nanos);
     operations =
         new Operations(options, engine, models, batcher, new BusStreams(time.vertx(), time::nanos));
     assertThat(models.start().succeeded()).isTrue();

@@ -69,7 +69,8 @@ class RerankStreamTest {
         () -> {
           ModelRegistry models =
               new ModelRegistry(engine, options, none, ManualTime.context(), System::nanoTime);
-          batcher = new Batcher(vertx, engine, options, metrics, System::nanoTime);
+          batcher =
+              new Batcher(vertx, engine, options, metrics, FakeEngine.requests(), System::nanoTime);
           Operations operations = new Operations(options, engine, models, batcher, streams);
           serve(RAG.rerankStream(), operations::rerankStream);
           serve(RAG.rerank(), operations::rerank);
@@ -86,6 +87,7 @@ class RerankStreamTest {
             request -> Duration.ofSeconds(60),
             operation,
             metrics.operation(address),
+            FakeEngine.requests(),
             System::nanoTime);
     vertx.eventBus().consumer(address, endpoint::handle);
   }
