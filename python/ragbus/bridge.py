@@ -245,6 +245,11 @@ def _watch(*, alarm_seconds: float) -> dict[str, Any]:
     return {}
 
 
+def _log_stacks() -> dict[str, Any]:
+    hosting.log_stacks()
+    return {}
+
+
 def _stats() -> dict[str, Any]:
     models = [{"handle": it.handle, "name": it.name, "memory_bytes": it.memory_bytes} for it in registry.loaded()]
     return {"resident_bytes": hosting.resident_bytes(), "allocated_blocks": sys.getallocatedblocks(), "models": models}
@@ -308,6 +313,7 @@ _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "collect": _collect,
     "ping": _ping,
     "watch": _watch,
+    "log_stacks": _log_stacks,
     "stats": _stats,
     "function_register": registered.register,
     "function_scan": registered.scan,

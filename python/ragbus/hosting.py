@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,13 @@ def watch(alarm_seconds: float) -> None:
 
     if _process.log_fd is not None:
         faulthandler.dump_traceback_later(alarm_seconds, file=_process.log_fd)
+
+
+def log_stacks() -> None:
+    """Log what each thread that is in Python is doing, under the name of its lane."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - there is no other way to see threads that are stuck
+        log.error("thread %s is at\n%s", names.get(ident, ident), "".join(traceback.format_stack(frame)))
 
 
 def versions() -> dict[str, str]:

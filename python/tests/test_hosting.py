@@ -61,6 +61,23 @@ def test_an_alarm_shows_what_keeps_the_interpreter_lock(monkeypatch: pytest.Monk
     assert "test_an_alarm_shows_what_keeps_the_interpreter_lock" in told
 
 
+def test_the_stacks_of_all_threads_are_logged_under_their_names(caplog: pytest.LogCaptureFixture) -> None:
+    gate, waiting = threading.Event(), threading.Event()
+
+    def deaf() -> None:
+        waiting.set()
+        gate.wait()
+
+    thread = threading.Thread(target=deaf, name="ragbus-lane-deaf")
+    thread.start()
+    waiting.wait()
+    assert ask("log_stacks") == {}
+    gate.set()
+    thread.join()
+    (record,) = (it for it in caplog.messages if it.startswith("thread ragbus-lane-deaf is at"))
+    assert "in deaf" in record
+
+
 @pytest.mark.usefixtures("fresh")
 def test_start_happens_once(tmp_path: Path) -> None:
     reader, writer = os.pipe()

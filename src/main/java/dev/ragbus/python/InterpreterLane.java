@@ -61,23 +61,32 @@ final class InterpreterLane {
   private final PythonRuntime runtime;
   private final Context context;
   private final PoolMetrics<Object, Object> metrics;
+  private final Runnable stuck;
   private final List<Interpreter> abandoned = new ArrayList<>();
   private Interpreter current;
   private boolean closed;
   private long calls;
   private long replaced;
 
+  /**
+   * Made closed.
+   *
+   * @param metrics told of its calls; null for none
+   * @param stuck run when a thread was given up and replaced
+   */
   InterpreterLane(
       String name,
       Role role,
       PythonRuntime runtime,
       Context context,
-      PoolMetrics<Object, Object> metrics) {
+      PoolMetrics<Object, Object> metrics,
+      Runnable stuck) {
     this.name = name;
     this.role = role;
     this.runtime = runtime;
     this.context = context;
     this.metrics = metrics;
+    this.stuck = stuck;
   }
 
   /** Starts the thread and opens its interpreter. */
@@ -100,9 +109,17 @@ final class InterpreterLane {
     return current.submit(work, giveUpNanos);
   }
 
-  /** Gives up the thread if its running call should have ended before {@code nowNanos}. */
+  /**
+   * Gives up the thread if its running call should have ended before {@code nowNanos}; one that has
+   * died gets a successor.
+   */
   void check(long nowNanos) {
-    if (!closed && current.overdue(nowNanos)) {
+    if (closed) {
+      return;
+    }
+    if (current.lost != null) {
+      renew();
+    } else if (current.overdue(nowNanos)) {
       replace();
     }
   }
@@ -132,11 +149,16 @@ final class InterpreterLane {
         System.Logger.Level.ERROR,
         "{0} is stuck in Python; its thread is abandoned and replaced",
         name);
-    Interpreter stuck = current;
+    Interpreter given = current;
+    abandoned.add(given);
+    renew();
+    given.abandon(RagbusException.of(Kind.LANE_LOST, name + " was stuck and has been replaced"));
+    stuck.run();
+  }
+
+  private void renew() {
     replaced++;
-    abandoned.add(stuck);
     current = new Interpreter();
-    stuck.abandon(RagbusException.of(Kind.LANE_LOST, name + " was stuck and has been replaced"));
   }
 
   /**
@@ -235,6 +257,9 @@ final class InterpreterLane {
     private boolean open;
     private Call<?> probe;
 
+    /** Why the thread runs no calls any more, though nobody closed it; null while it does. */
+    private RagbusException lost;
+
     /** When there was a sign of life last, or none began to be owed. */
     private long aliveNanos;
 
@@ -253,6 +278,9 @@ final class InterpreterLane {
     }
 
     <T> Future<T> submit(Function<Bridge, T> work, long giveUpNanos) {
+      if (lost != null) {
+        return Future.failedFuture(lost);
+      }
       Call<T> call = new Call<>(work, giveUpNanos, metrics);
       if (pending.isEmpty() && probe == null) {
         aliveNanos = System.nanoTime();
@@ -264,7 +292,7 @@ final class InterpreterLane {
 
     /** Not among the pending calls: it makes no lane busy, and hides no call that is overdue. */
     void probe() {
-      if (open && probe == null && pending.isEmpty()) {
+      if (open && lost == null && probe == null && pending.isEmpty()) {
         aliveNanos = System.nanoTime();
         probe = new Call<>(bridge -> bridge.call("ping", new JsonObject()), Long.MAX_VALUE, null);
         queue.add(probe);
@@ -301,6 +329,9 @@ final class InterpreterLane {
     }
 
     String state() {
+      if (lost != null) {
+        return "lost";
+      }
       if (!open) {
         return "starting";
       }
@@ -344,6 +375,9 @@ final class InterpreterLane {
         Thread.currentThread().interrupt();
       } catch (RuntimeException e) {
         LOG.log(System.Logger.Level.WARNING, name + " did not close cleanly", e);
+      } catch (Error e) {
+        LOG.log(System.Logger.Level.ERROR, name + " has died", e);
+        onEventLoop(() -> lose(RagbusException.of(Kind.LANE_LOST, name + " has died: " + e)));
       }
       onEventLoop(ended::tryComplete);
     }
@@ -367,9 +401,14 @@ final class InterpreterLane {
     }
 
     private void openFailed(Throwable e) {
-      abandon(
+      lose(
           RagbusException.of(
               Kind.NOT_INITIALIZED, name + " cannot open its interpreter: " + e.getMessage()));
+    }
+
+    private void lose(RagbusException reason) {
+      lost = reason;
+      abandon(reason);
     }
   }
 }

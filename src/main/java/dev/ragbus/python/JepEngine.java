@@ -130,7 +130,7 @@ public final class JepEngine implements Engine {
   private InterpreterLane lane(PythonRuntime runtime, Role role, String id, int index) {
     String name =
         "ragbus-lane-" + role.name().toLowerCase(java.util.Locale.ROOT) + "-" + index + id;
-    return new InterpreterLane(name, role, runtime, context, poolMetrics(name));
+    return new InterpreterLane(name, role, runtime, context, poolMetrics(name), this::logStacks);
   }
 
   /** Lanes for work that takes long, so that one piece of it does not hold up the next. */
@@ -266,6 +266,11 @@ public final class JepEngine implements Engine {
           System.Logger.Level.ERROR,
           "the interpreter lock cannot be had; Python stands still, its stacks are in the log");
     }
+  }
+
+  /** Where Python is, all of it, goes to the log; also what a thread that was given up is doing. */
+  private void logStacks() {
+    control.call(bridge -> bridge.call("log_stacks", new JsonObject()), Long.MAX_VALUE);
   }
 
   /** For how long the interpreter lock has been asked for in vain. Python is not needed to tell. */
