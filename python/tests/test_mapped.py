@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import openvino as ov
@@ -11,8 +15,6 @@ from ragbus import hosting, model
 from ragbus.engines import mapped
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
 
@@ -54,3 +56,32 @@ def test_what_is_given_back_is_read_again(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_mapped_is_left_alone(tmp_path: Path) -> None:
     hosting.evict(tmp_path / "nowhere.bin")
+
+
+FULL_DISK = """
+import resource, signal, sys
+import openvino as ov
+from conftest import CROSS_ENCODER
+from pathlib import Path
+from ragbus import model
+from ragbus.engines import mapped
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (290_000, resource.RLIM_INFINITY))  # all but the last of the copy
+folder = model.read_folder(CROSS_ENCODER, "cross-encoder")
+assert mapped.ir_of(ov.Core(), folder, Path(sys.argv[1])) == folder.weights
+"""
+
+
+def test_a_disk_that_is_full_leaves_no_half_copy(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    path = os.pathsep.join((str(here), str(here.parent)))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no copy of" in done.stderr
+    assert list((tmp_path / "ir").iterdir()) == []

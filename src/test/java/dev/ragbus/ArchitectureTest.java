@@ -2,6 +2,7 @@ package dev.ragbus;
 
 import static com.tngtech.archunit.base.DescribedPredicate.not;
 import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
@@ -10,6 +11,9 @@ import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.junit.AnalyzeClasses;
 import com.tngtech.archunit.junit.ArchTest;
 import com.tngtech.archunit.lang.ArchRule;
+import java.time.Clock;
+import java.time.Instant;
+import java.time.LocalDateTime;
 
 /** Dependencies point one way: {@code app → http → (API) ← service → python → jep}. */
 @AnalyzeClasses(packages = "dev.ragbus", importOptions = ImportOption.DoNotIncludeTests.class)
@@ -86,6 +90,23 @@ class ArchitectureTest {
   static final ArchRule namesAreThingsAndActs =
       classes().should().haveNameNotMatching(".*(Manager|Helper|Utils?|Impl)");
 
+  /** A clock that is set must change nothing: what is timed is timed by {@link System#nanoTime}. */
+  @ArchTest
+  static final ArchRule theTimeOfDayIsOnlyShown =
+      noClasses()
+          .that()
+          .doNotHaveFullyQualifiedName("dev.ragbus.service.LastRequests")
+          .and()
+          .doNotHaveFullyQualifiedName("dev.ragbus.service.ServiceMetrics$Function")
+          .should()
+          .callMethod(System.class, "currentTimeMillis")
+          .orShould()
+          .callMethod(Instant.class, "now")
+          .orShould()
+          .callMethod(LocalDateTime.class, "now")
+          .orShould()
+          .callMethod(Clock.class, "systemUTC");
+
   private static ArchRule onlyOf(String from, String... to) {
     String[] allowed = new String[to.length + 1];
     allowed[0] = API;
@@ -96,11 +117,6 @@ class ArchitectureTest {
         .that()
         .resideInAPackage(API + "." + from + "..")
         .should()
-        .dependOnClassesThat(
-            resideInAPackage(OURS)
-                .and(
-                    not(
-                        com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage(
-                            allowed))));
+        .dependOnClassesThat(resideInAPackage(OURS).and(not(resideInAnyPackage(allowed))));
   }
 }
