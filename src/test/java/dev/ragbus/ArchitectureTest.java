@@ -15,7 +15,10 @@ import java.time.Clock;
 import java.time.Instant;
 import java.time.LocalDateTime;
 
-/** Dependencies point one way: {@code app → http → (API) ← service → python → jep}. */
+/**
+ * Dependencies point one way: {@code app → http → (API) ← service → python → jep}, and {@code
+ * langchain4j → (API)}.
+ */
 @AnalyzeClasses(packages = "dev.ragbus", importOptions = ImportOption.DoNotIncludeTests.class)
 class ArchitectureTest {
   private static final String API = "dev.ragbus";
@@ -35,6 +38,18 @@ class ArchitectureTest {
   static final ArchRule serviceImportsTheApiAndPythonOnly = onlyOf("service", "service", "python");
 
   @ArchTest static final ArchRule httpImportsTheApiOnly = onlyOf("http", "http");
+
+  @ArchTest
+  static final ArchRule langchain4jImportsTheApiOnly = onlyOf("langchain4j", "langchain4j");
+
+  @ArchTest
+  static final ArchRule onlyTheAdaptersImportLangchain4j =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("dev.ragbus.langchain4j..")
+          .should()
+          .dependOnClassesThat()
+          .resideInAPackage("dev.langchain4j..");
 
   @ArchTest
   static final ArchRule onlyPythonImportsJep =
