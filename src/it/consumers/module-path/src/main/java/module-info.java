@@ -1,0 +1,5 @@
+/** An application. */
+module modular {
+  requires dev.ragbus;
+  requires io.vertx.core;
+}
