@@ -36,7 +36,8 @@ _HEADER = 4  # ints a row before the ids
 def bind(ints: Ints, floats: Floats, bytes_: NDArray[Any]) -> bytes | None:
     """Take this thread's transfer buffers: int32, float32 and bytes (int8 or uint8), which Java keeps alive. Again after growth."""
     try:
-        _lane.ints, _lane.floats, _lane.bytes = ints, floats, bytes_.view(np.uint8)
+        _lane.ints, _lane.floats = hosting.without_java(ints), hosting.without_java(floats)
+        _lane.bytes = hosting.without_java(bytes_).view(np.uint8)
     except BaseException as error:  # noqa: BLE001 - nothing may leave the bridge
         return describe(error)
     return None

@@ -21,6 +21,8 @@ from ragbus.errors import RagbusError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
 # Deeper recursion through C code overflows a lane's stack, and with it the JVM.
 MAX_RECURSION = 5_000
 
@@ -40,7 +42,8 @@ _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 _PACKAGES = ("numpy", "openvino", "tokenizers", "jep")
-_JAVA_DOORS = ("findClass", "forName")  # in jep's module: how Python code would get at any Java class
+# In jep's module: how Python code would get at any Java class. An array and a proxy are Java objects, and know their class.
+_JAVA_DOORS = ("findClass", "forName", "jarray", "jproxy")
 
 
 @dataclass
@@ -146,6 +149,26 @@ def _guard() -> None:
             continue
         for door in _JAVA_DOORS:
             vars(module).pop(door, None)
+    for importer in sys.meta_path:
+        if hasattr(importer, "classEnquirer"):  # jep's: it stays, since each new interpreter would add another, and holds no Java
+            importer.classEnquirer, importer.classLoader = _NoJava(), None  # type: ignore[attr-defined]
+
+
+class _NoJava:
+    """Stand in for the Java object that tells jep's importer which packages are Java's: none is."""
+
+    def isJavaPackage(self, _name: str) -> bool:  # noqa: N802 - jep's name
+        return False
+
+
+def without_java(array: NDArray[Any]) -> NDArray[Any]:
+    """View memory that Java lends, and keeps, without the Java object behind it: through that, any class could be had."""
+    if not hasattr(array.base, "getClass"):
+        return array
+    import numpy as np  # noqa: PLC0415 - nothing else here needs it
+
+    memory = (ctypes.c_byte * array.nbytes).from_address(array.ctypes.data)
+    return np.frombuffer(memoryview(memory), dtype=array.dtype)
 
 
 def _bounded_recursion(set_limit: Callable[[int], None]) -> Callable[[int], None]:

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,12 +131,37 @@ def test_the_log_says_which_gpus_there_are(
 @pytest.mark.usefixtures("fresh")
 def test_user_code_finds_no_way_to_java(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("_jep")
-    vars(module).update(findClass=len, forName=len, JepException=Exception)
+    vars(module).update(findClass=len, forName=len, jarray=len, jproxy=len, JepException=Exception)
     monkeypatch.setitem(sys.modules, "_jep", module)
+    importer = SimpleNamespace(classEnquirer=object(), classLoader=object(), find_spec=lambda *_: None)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, importer])
     ask("start")
+    assert importer.classLoader is None
+    assert not importer.classEnquirer.isJavaPackage("java.lang")
     assert hasattr(module, "JepException")
-    assert not hasattr(module, "findClass")
-    assert not hasattr(module, "forName")
+    assert not {"findClass", "forName", "jarray", "jproxy"} & set(vars(module))
+
+
+class _JavaBuffer:
+    """A buffer of Java's as jep shows it to Python."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.__array_interface__ = array.__array_interface__
+
+    def getClass(self) -> None:  # noqa: N802
+        raise AssertionError
+
+
+def test_memory_that_java_lends_leads_not_back_to_it() -> None:
+    memory = np.arange(6, dtype=np.int32)
+    lent = np.asarray(_JavaBuffer(memory))
+    assert hasattr(lent.base, "getClass")
+    seen = hosting.without_java(lent)
+    assert not hasattr(seen.base, "getClass")
+    seen[0] = 7
+    assert memory.tolist() == [7, 1, 2, 3, 4, 5]
+    assert seen.dtype == np.int32
+    assert hosting.without_java(memory) is memory
 
 
 @pytest.mark.usefixtures("fresh")

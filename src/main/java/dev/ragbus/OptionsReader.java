@@ -19,6 +19,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * Reads {@link RagbusOptions} from a configuration object, environment variables and system
@@ -145,7 +146,8 @@ public final class OptionsReader {
   private static void refuseUnknown(String key, JavaType type, JsonNode value) {
     boolean section = type.isRecordType() || type.isMapLikeType();
     if (section && !value.isObject() && !value.isNull()) {
-      throw new IllegalArgumentException(key + " must be a section of its own, not " + value);
+      throw new IllegalArgumentException(
+          key + " must be a section of its own, not " + shown(key, value));
     }
     if (type.isRecordType() && value.isObject()) {
       Map<String, JavaType> known = properties(type);
@@ -155,7 +157,7 @@ public final class OptionsReader {
               entry -> {
                 String inner = key.isEmpty() ? entry.getKey() : key + "." + entry.getKey();
                 if (!known.containsKey(entry.getKey())) {
-                  throw unknown(inner, entry.getValue().toString(), candidates(key, known));
+                  throw unknown(inner, shown(inner, entry.getValue()), candidates(key, known));
                 }
                 refuseUnknown(inner, known.get(entry.getKey()), entry.getValue());
               });
@@ -279,13 +281,15 @@ public final class OptionsReader {
       return JsonBodies.MAPPER.treeToValue(tree, RagbusOptions.class);
     } catch (JsonProcessingException e) {
       String problem = problem(tree, e);
-      for (Map.Entry<String, String> source : given.entrySet()) {
-        if (problem.startsWith(source.getKey() + " ")
-            || problem.startsWith(source.getKey() + "[")) {
-          problem += " (from " + source.getValue() + ")";
-        }
-      }
-      throw new IllegalArgumentException(problem);
+      String sources =
+          given.entrySet().stream()
+              .filter(
+                  source ->
+                      problem.startsWith(source.getKey() + " ")
+                          || problem.startsWith(source.getKey() + "["))
+              .map(source -> " (from " + source.getValue() + ")")
+              .collect(Collectors.joining());
+      throw new IllegalArgumentException(problem + sources);
     }
   }
 
@@ -308,6 +312,14 @@ public final class OptionsReader {
               : value.path(step.getFieldName());
     }
     return secret(detail) ? detail : detail + ", not " + value;
+  }
+
+  /** A value for a message; of a list or an object only that it is one, since it may hold a key. */
+  private static String shown(String key, JsonNode value) {
+    if (value.isValueNode() && !secret(key)) {
+      return value.toString();
+    }
+    return value.isArray() ? "a list" : value.isObject() ? "a section" : "what is given";
   }
 
   /** Whether a name, or a message that begins with one, may belong to a value nobody should see. */

@@ -96,6 +96,9 @@ public record RagbusOptions(
       Boolean enableGpu,
       Double gpuMemoryFraction,
       Map<String, FunctionLimits> functions) {
+    /** The extras: ONNX Runtime with CUDA, int8 models, sentence-transformers. */
+    public static final List<String> EXTRAS = List.of("cuda", "quantize", "torch");
+
     private static final Map<String, FunctionLimits> FUNCTION_DEFAULTS =
         Map.of(
             "embed_texts", new FunctionLimits(Duration.ofSeconds(30), 32),
@@ -105,9 +108,6 @@ public record RagbusOptions(
 
     static final Python DEFAULTS =
         new Python(null, null, null, null, null, null, null, null, null, null, null, null);
-
-    /** The extras: ONNX Runtime with CUDA, int8 models, sentence-transformers. */
-    public static final List<String> EXTRAS = List.of("cuda", "quantize", "torch");
 
     /** Checks every key and fills in defaults. */
     public Python {

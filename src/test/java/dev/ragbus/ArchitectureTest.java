@@ -11,9 +11,12 @@ import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.junit.AnalyzeClasses;
 import com.tngtech.archunit.junit.ArchTest;
 import com.tngtech.archunit.lang.ArchRule;
+import com.tngtech.archunit.lang.conditions.ArchConditions;
+import java.security.MessageDigest;
 import java.time.Clock;
 import java.time.Instant;
 import java.time.LocalDateTime;
+import java.util.Arrays;
 
 /**
  * Dependencies point one way: {@code app → http → (API) ← service → python → jep}, and {@code
@@ -97,6 +100,17 @@ class ArchitectureTest {
           .callMethod(Runtime.class, "exit", int.class)
           .orShould()
           .callMethod(Runtime.class, "halt", int.class);
+
+  @ArchTest
+  static final ArchRule keysAreComparedInConstantTime =
+      classes()
+          .that()
+          .haveFullyQualifiedName("dev.ragbus.http.ApiKeys")
+          .should()
+          .callMethod(MessageDigest.class, "isEqual", byte[].class, byte[].class)
+          .andShould(
+              ArchConditions.not(
+                  ArchConditions.callMethod(Arrays.class, "equals", byte[].class, byte[].class)));
 
   @ArchTest
   static final ArchRule noCycles = slices().matching("dev.ragbus.(**)").should().beFreeOfCycles();

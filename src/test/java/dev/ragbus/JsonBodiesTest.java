@@ -59,6 +59,25 @@ class JsonBodiesTest {
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
+      value = {
+        "embed | 'texts': ['a']",
+        "rerank | 'query': 'q', 'texts': ['a']",
+        "tokenize | 'texts': ['a']",
+        "decode | 'ids': [[1]]",
+        "load | 'model_name': 'm'",
+        "model | 'model': 'm'",
+      })
+  void noRequestTrustsRemoteCode(String request, String required) {
+    String body = "{" + required.replace('\'', '"') + ", \"trust_remote_code\": true}";
+    assertThat(refused(body, REQUESTS.get(request)))
+        .hasMessageContaining("trust_remote_code")
+        .extracting(RagbusException::kind)
+        .isEqualTo(Kind.INVALID);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
       quoteCharacter = '`',
       value = {
         "embed|{}|texts is required",

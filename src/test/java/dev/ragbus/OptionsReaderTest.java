@@ -134,7 +134,7 @@ class OptionsReaderTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "{\"htp\": {\"port\": 1}} | htp (= {\"port\":1}) is not an option; did you mean http?",
+        "{\"htp\": {\"port\": 1}} | htp (= a section) is not an option; did you mean http?",
         "{\"http\": {\"prot\": 1}} | http.prot (= 1) is not an option; did you mean http.port?",
         "{\"http\": {\"gc_interval\": \"1s\"}} | did you mean",
         "{\"security\": {\"key\": \"1\"}} | security.key",

@@ -11,11 +11,30 @@ import java.util.logging.Handler;
 import java.util.logging.Level;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
+import java.util.regex.Pattern;
 
-/** One line a record: time, level, the class that logged without its packages, and what it said. */
+/**
+ * One line a record: time, level, the class that logged without its packages, and what it said.
+ * What follows in lines of its own, such as a stack trace, is indented, and what could drive a
+ * terminal is escaped: no text, whoever chose it, passes for another record.
+ */
 final class LogLines extends Formatter {
   private static final DateTimeFormatter TIME =
       DateTimeFormatter.ofPattern("HH:mm:ss.SSS").withZone(ZoneId.systemDefault());
+
+  /** What begins each line of a record but its first. */
+  private static final String CONTINUED = "    ";
+
+  private static final Pattern END_OF_LINE = Pattern.compile("\\r?\\n");
+
+  /** Escapes to a terminal, ends of lines that are none to us, changes of direction. */
+  private static final Set<Integer> UNSEEN =
+      Set.of(
+          (int) Character.CONTROL,
+          (int) Character.FORMAT,
+          (int) Character.LINE_SEPARATOR,
+          (int) Character.PARAGRAPH_SEPARATOR,
+          (int) Character.SURROGATE);
 
   /** Whoever sets one of these has configured logging. */
   private static final Set<String> CONFIGURED =
@@ -46,13 +65,30 @@ final class LogLines extends Formatter {
   public String format(LogRecord entry) {
     StringBuilder line = new StringBuilder(TIME.format(entry.getInstant()));
     line.append(' ').append(level(entry.getLevel())).append(' ').append(source(entry)).append(": ");
-    line.append(formatMessage(entry)).append(System.lineSeparator());
+    append(line, formatMessage(entry));
     if (entry.getThrown() != null) {
       StringWriter trace = new StringWriter();
       entry.getThrown().printStackTrace(new PrintWriter(trace, true));
-      line.append(trace);
+      append(line.append(CONTINUED), trace.toString());
     }
     return line.toString();
+  }
+
+  private static void append(StringBuilder line, String text) {
+    String[] parts = END_OF_LINE.split(text.stripTrailing(), -1);
+    for (int i = 0; i < parts.length; i++) {
+      line.append(i == 0 ? "" : CONTINUED);
+      parts[i].codePoints().forEach(character -> append(line, character));
+      line.append(System.lineSeparator());
+    }
+  }
+
+  private static void append(StringBuilder line, int character) {
+    if (character != '\t' && UNSEEN.contains(Character.getType(character))) {
+      line.append(String.format("\\u%04x", character));
+    } else {
+      line.appendCodePoint(character);
+    }
   }
 
   private static String level(Level level) {

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.ragbus.Await;
+import dev.ragbus.FunctionSpec;
+import dev.ragbus.RagbusException;
 import dev.ragbus.service.TestService;
 import io.vertx.core.Vertx;
 import io.vertx.core.json.JsonObject;
@@ -16,6 +18,8 @@ import java.util.logging.Logger;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What Python may and may not do inside the JVM. */
 class BridgeTest {
@@ -25,7 +29,9 @@ class BridgeTest {
   @BeforeAll
   static void deploy() {
     vertx = Vertx.vertx();
-    service = TestService.start(vertx, new JsonObject());
+    service =
+        TestService.start(
+            vertx, new JsonObject().put("functions", new JsonObject().put("allow_source", true)));
   }
 
   @AfterAll
@@ -40,6 +46,34 @@ class BridgeTest {
         .hasMessageContaining("java");
     assertThatThrownBy(() -> TestInterpreter.exec("import jep; jep.findClass('java.lang.Runtime')"))
         .hasMessageContaining("findClass");
+  }
+
+  /** None of these may end with a Java class in hand. What is refused, and how, is jep's. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "import java.lang.System as found",
+        "from java.lang import Runtime as found",
+        "found = __import__('java.lang.System')",
+        "import importlib; found = importlib.import_module('java.util').ArrayList",
+        "import _jep; found = _jep.findClass('java.lang.Runtime')",
+        "import _jep; found = _jep.forName('java.lang.Runtime')",
+        "import jep; found = jep.jarray(1, jep.JINT_ID).getClass()",
+        "import jep; found = jep.jproxy({}, ['java.lang.Runnable']).getClass()",
+        "import sys; found = [it for it in sys.meta_path if getattr(it, 'classLoader',"
+            + " None)][0].classLoader",
+        "import sys; found = [it for it in sys.meta_path if hasattr(it,"
+            + " 'classEnquirer')][0].classEnquirer.getClass()",
+        "import ragbus.bridge as b; found = b._lane.ints.base.getClass()",
+      })
+  void aFunctionCannotReachJava(String door) {
+    String code =
+        "def leave():\n    " + door.replace("; ", "\n    ") + "\n    return repr(found)\n";
+    Await.result(service.ragbus().register(FunctionSpec.ofCode("leave", code).withReplace(true)));
+    RagbusException failure = Await.ragbusFailure(service.ragbus().call("leave"));
+    assertThat(failure.kind()).isEqualTo(RagbusException.Kind.PYTHON);
+    assertThat(failure.pythonType())
+        .isIn("ModuleNotFoundError", "ImportError", "AttributeError", "IndexError");
   }
 
   @Test

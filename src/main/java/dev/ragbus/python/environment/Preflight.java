@@ -36,7 +36,7 @@ final class Preflight {
           "assert type(numbers) is numpy.ndarray and numbers.dtype == numpy.float32, type(numbers)");
       python.exec("numbers[1] = numbers[0] + 1");
     }
-    if (numbers.get(1) != 2.5f) {
+    if (Float.compare(numbers.get(1), 2.5f) != 0) {
       throw new IllegalStateException("Python did not write into the direct buffer");
     }
     System.out.println(PASSED);
