@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chart import chart
 from contenders import PACKAGE, Contenders, Paths, Server
 from figures import FIGURES, GOALS, Layer, Round, layer_table, over, tables
 from parts import IN_TURNS, Amounts, Parts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 FEATURES = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
+BEGIN, END = "<!-- figures of benchmarks/run.sh -->", "<!-- end of figures -->"
 PARTS = (*IN_TURNS, "start", "layers")
 
 
@@ -124,6 +126,15 @@ def in_turns(parts: Parts, names: list[str], rounds: int) -> list[Round]:
     return taken
 
 
+def write_into(document: Path, written: str) -> None:
+    """Put the tables between a document's marks."""
+    before, mark, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (mark and end):
+        raise SystemExit(f"{document} has no marks {BEGIN} and {END}")
+    document.write_text(f"{before}{mark}\n{written}{end}{after}", encoding="utf-8")
+
+
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -136,7 +147,8 @@ def arguments() -> argparse.Namespace:
     found.add_argument("--texts", required=True)
     found.add_argument("--out", type=Path, required=True, help="folder for the results")
     found.add_argument("--only", help=f"parts, by commas: {','.join(PARTS)} (unless given: all)")
-    found.add_argument("--rounds", type=int, default=4)
+    found.add_argument("--rounds", type=int, default=3)
+    found.add_argument("--count", type=int, help="only so many of the texts")
     found.add_argument("--queries", type=int, default=1_000, help="single queries a round")
     found.add_argument("--callers", type=int, default=256, help="requests of one text under way on the bus, at most")
     found.add_argument("--callers-of-many", type=int, default=16, help="requests of 32 texts under way on the bus, at most")
@@ -146,6 +158,7 @@ def arguments() -> argparse.Namespace:
     found.add_argument("--java-flag", action="append", default=[], help="a flag for every JVM; may be repeated")
     found.add_argument("--torch-python", help="a Python that has sentence-transformers, to be measured too")
     found.add_argument("--torch-model", help="the folder or name of the model for it")
+    found.add_argument("--document", type=Path, help="also write the tables into this page, and figures.svg beside it")
     found.add_argument("--url", help="a server with OpenAI's /v1/embeddings, to be measured too")
     found.add_argument("--url-model", default="all-MiniLM-L6-v2", help="the name of its model")
     return found.parse_args()
@@ -157,13 +170,18 @@ def main() -> None:
     only = chosen.only.split(",") if chosen.only else list(PARTS)
     if unknown := set(only) - set(PARTS):
         raise SystemExit(f"--only has no {', '.join(sorted(unknown))}: {', '.join(PARTS)}")
+    texts = Path(chosen.texts)
+    if chosen.count:
+        some = texts.read_text(encoding="utf-8").splitlines(keepends=True)[: chosen.count]
+        texts = chosen.out / "some-texts.txt"
+        texts.write_text("".join(some), encoding="utf-8")
     paths = Paths(
         classpath=chosen.classpath,
         beside=chosen.beside,
         python=chosen.python,
         package=chosen.package,
         model=chosen.model,
-        texts=chosen.texts,
+        texts=str(texts),
         out=chosen.out,
         java_flags=chosen.java_flag,
         torch_python=chosen.torch_python,
@@ -198,6 +216,10 @@ def main() -> None:
     written = f"{said}\n\n{tables(taken)}{layer_table(alone)}"
     (chosen.out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (chosen.out / "result.md").write_text(written, encoding="utf-8")
+    (chosen.out / "figures.svg").write_text(chart(taken), encoding="utf-8")
+    if chosen.document:
+        write_into(chosen.document, f"{written}\n![Texts a second](figures.svg)\n")
+        chosen.document.with_name("figures.svg").write_text(chart(taken), encoding="utf-8")
     print(f"\n{written}\nwritten to {chosen.out / 'result.md'} and {chosen.out / 'result.json'}")
 
 

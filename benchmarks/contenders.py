@@ -161,6 +161,10 @@ class Contenders:
         )
         return self.raw("onnx", *flags)
 
+    def onnx_by_length(self) -> Measured:
+        """Return raw ONNX Runtime in float32 at its best: like lengths together, as the raw engine has them."""
+        return self.raw("onnx-by-length", "--count", "500", "--engine", "onnx", "--precision", "f32", "--width-step", "8")
+
     def limit(self) -> Measured:
         """Return what multiplies matrices as fast as the machine can."""
         return self._process("limit", [self.paths.python, str(HERE / "limit.py")])

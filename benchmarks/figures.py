@@ -111,6 +111,7 @@ def _throughputs() -> tuple[Figure, ...]:
     found = [
         Figure("raw engine (OpenVINO), all texts known at once", value("raw"), "texts/s"),
         Figure("raw ONNX Runtime float32, 32 texts a batch in order of arrival", value("onnx"), "texts/s"),
+        Figure("raw ONNX Runtime float32, like lengths together", value("onnx_by_length"), "texts/s"),
         Figure("langchain4j float32, requests of 32", value("langchain4j_float"), "texts/s"),
         Figure("langchain4j quantised, requests of 32", value("langchain4j_quantised"), "texts/s"),
         Figure("sentence-transformers on torch, batches of 32", value("torch"), "texts/s"),
@@ -131,6 +132,7 @@ def _throughputs() -> tuple[Figure, ...]:
 
 FIGURES = (
     *_throughputs(),
+    Figure("HTTP, 64 x 1, over raw ONNX Runtime with like lengths together", ratio("http_64x1", "onnx_by_length", "tokens_s")),
     Figure("HTTP over bus, 64 x 1", ratio("http_64x1", "bus_64x1")),
     Figure("HTTP over bus, 64 x 32", ratio("http_64x32", "bus_64x32")),
     Figure("HTTP int8 over default precision, 64 x 1", ratio("int8_64x1", "http_64x1")),
@@ -185,12 +187,19 @@ def over(rounds: Sequence[Round], figure: Figure) -> dict[str, float] | None:
     return spread(values) if values else None
 
 
+def _number(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"  # noqa: PLR2004
+
+
+def _numbers(figure: Figure, found: dict[str, float]) -> str:
+    unit = f" {figure.unit}" if figure.unit else ""
+    return f"{_number(found['median'])}{unit} | {_number(found['min'])} | {_number(found['max'])}"
+
+
 def _row(figure: Figure, found: dict[str, float] | None) -> str:
     if found is None:
         return f"| {figure.title} | {figure.goal()} | | | | not measured |"
-    unit = f" {figure.unit}" if figure.unit else ""
-    numbers = f"{found['median']:.4g}{unit} | {found['min']:.4g} | {found['max']:.4g}"
-    return f"| {figure.title} | {figure.goal()} | {numbers} | {figure.met(found['median'])} |"
+    return f"| {figure.title} | {figure.goal()} | {_numbers(figure, found)} | {figure.met(found['median'])} |"
 
 
 def tables(rounds: Sequence[Round]) -> str:
@@ -201,8 +210,7 @@ def tables(rounds: Sequence[Round]) -> str:
     for figure in FIGURES:
         found = over(rounds, figure)
         if found is not None:
-            unit = f" {figure.unit}" if figure.unit else ""
-            lines.append(f"| {figure.title} | {found['median']:.4g}{unit} | {found['min']:.4g} | {found['max']:.4g} |")
+            lines.append(f"| {figure.title} | {_numbers(figure, found)} |")
     return "\n".join(lines) + "\n"
 
 

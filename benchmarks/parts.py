@@ -75,8 +75,11 @@ class Parts:
         return {"raw": lambda: self._contenders.raw().ask("texts")}
 
     def onnx(self) -> Measurements:
-        """Return raw ONNX Runtime."""
-        return {"onnx": lambda: self._contenders.onnx().ask("texts")}
+        """Return raw ONNX Runtime, in order of arrival and of length."""
+        return {
+            "onnx": lambda: self._contenders.onnx().ask("texts"),
+            "onnx_by_length": lambda: self._contenders.onnx_by_length().ask("texts"),
+        }
 
     def http(self) -> Measurements:
         """Return the application over HTTP."""

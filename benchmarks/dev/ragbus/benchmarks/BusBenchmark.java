@@ -185,14 +185,16 @@ final class BusBenchmark extends VerticleBase {
   }
 
   private Future<JsonObject> rerank(int documents, int requests) {
-    int slices = texts.size() / documents;
     long[] tokens = new long[1];
     String[] model = new String[1];
     IntFunction<Future<?>> send =
         request -> {
-          int first = request % slices * documents;
+          List<String> some =
+              IntStream.range(request * documents, (request + 1) * documents)
+                  .mapToObj(index -> texts.get(index % texts.size()))
+                  .toList();
           return ragbus
-              .rerank(QUESTION, texts.subList(first, first + documents))
+              .rerank(QUESTION, some)
               .onSuccess(
                   ranking -> {
                     tokens[0] += ranking.usage().promptTokens();
