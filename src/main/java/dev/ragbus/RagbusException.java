@@ -35,7 +35,7 @@ public final class RagbusException extends ReplyException {
     TOO_LARGE(413, false),
     /** A value without a JSON form, the wrong kind of model, or impossible dimensions. */
     TYPE_CONVERSION(422, false),
-    /** The queue is full; {@link #retryAfterMillis()} says when to come back. */
+    /** Too much waits already; {@link #retryAfterMillis()} says when to come back. */
     OVERLOADED(429, true),
     /** The caller cancelled. */
     CANCELLED(499, false),

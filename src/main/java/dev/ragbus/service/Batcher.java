@@ -58,10 +58,21 @@ final class Batcher {
    *
    * Admission is by texts and tokens held; tokens are estimated until they are known. Both are given
    * back in `settle`, and every job ends in `settle`, by success, failure, deadline or cancellation.
+   * It is by time as well: since jobs take turns, more of them than can be done in time would all end
+   * late, having cost the lanes their time, and nobody would be served. So a job is refused that would
+   * spend most of its time waiting for its turns.
    */
 
   /** Tokenising calls under way at once: one runs, one waits for it. */
   private static final int MAX_TOKENIZE_CALLS = 2;
+
+  /**
+   * So much of its time a job may wait for others; the rest is for itself, and for wrong guesses.
+   */
+  private static final double MOST_WAITING = 0.5;
+
+  /** Retry-After goes by it until the true speed is known. */
+  private static final double FIRST_TOKENS_PER_SECOND = 2_000;
 
   /** A rough token is this many characters; used until the true number is known. */
   private static final int CHARS_PER_TOKEN = 4;
@@ -102,7 +113,10 @@ final class Batcher {
   private long rowNumber;
   private long heldTexts;
   private long heldTokens;
-  private double tokensPerSecond = 2_000;
+
+  /** What all lanes together run while rows wait; 0 until it is known. */
+  private double tokensPerSecond;
+
   private Counters counters = new Counters(0, 0, 0, 0, 0);
 
   /** What a job holds of the queue's bounds, its timer, and the turn of its next row. */
@@ -178,9 +192,14 @@ final class Batcher {
             || heldTokens + tokens > bounds.maxQueueTokens())) {
       return Future.failedFuture(overloaded());
     }
+    if (waitsTooLong(job, tokens, millisLeft)) {
+      return Future.failedFuture(tooLate(millisLeft));
+    }
     long timer = vertx.setTimer(millisLeft, id -> settle(job, timeout(job)));
-    boolean newcomer =
-        job.caller() != null && jobsByCaller.merge(job.caller(), 1, Integer::sum) == 1;
+    boolean newcomer = isNewcomer(job);
+    if (job.caller() != null) {
+      jobsByCaller.merge(job.caller(), 1, Integer::sum);
+    }
     jobs.put(job, new Held(texts, newcomer, tokens, timer, virtualTime));
     jobsById.computeIfAbsent(job.requestId(), id -> new HashSet<>()).add(job);
     heldTexts += texts;
@@ -271,19 +290,47 @@ final class Batcher {
     return tokens;
   }
 
+  /** Whether a job of so many tokens would spend most of its time on the turns of others. */
+  private boolean waitsTooLong(Job job, long tokens, long millisLeft) {
+    if (tokensPerSecond == 0) {
+      return false;
+    }
+    double most = tokensPerSecond * millisLeft / 1000 * MOST_WAITING;
+    // No job has more turns before this one's last than this one has itself.
+    return Math.min(heldTokens, jobs.size() * tokens) > most
+        && jobs.values().stream().mapToLong(held -> Math.min(held.tokens, tokens)).sum() > most
+        && !(isNewcomer(job) && job.spec().texts().size() == 1 && tokensBeforeNewcomer() <= most);
+  }
+
+  private boolean isNewcomer(Job job) {
+    return job.caller() != null && !jobsByCaller.containsKey(job.caller());
+  }
+
+  /** A newcomer's first row waits for those of other newcomers, at most two batches for each. */
+  private long tokensBeforeNewcomer() {
+    int others = untokenizedNewcomers.size() + newcomers.size();
+    return 2L * others * options.batching().maxBatchTokens();
+  }
+
+  private RagbusException tooLate(long millisLeft) {
+    return overloaded("which leave too little of the request's " + millisLeft + " ms");
+  }
+
   private RagbusException overloaded() {
-    long millis = (long) Math.min(60_000, Math.max(100, 1000 * heldTokens / tokensPerSecond));
-    return RagbusException.of(
-        Kind.OVERLOADED,
-        heldTexts
-            + " texts with about "
-            + heldTokens
-            + " tokens are waiting; the limits are max_queue_items = "
+    return overloaded(
+        "the limits are max_queue_items = "
             + options.batching().maxQueueItems()
             + " and max_queue_tokens = "
-            + options.batching().maxQueueTokens(),
+            + options.batching().maxQueueTokens());
+  }
+
+  private RagbusException overloaded(String why) {
+    double speed = tokensPerSecond == 0 ? FIRST_TOKENS_PER_SECOND : tokensPerSecond;
+    return RagbusException.of(
+        Kind.OVERLOADED,
+        heldTexts + " texts with about " + heldTokens + " tokens are waiting; " + why,
         true,
-        millis,
+        (long) Math.min(60_000, Math.max(100, 1000 * heldTokens / speed)),
         null);
   }
 
@@ -662,8 +709,14 @@ final class Batcher {
     long padded = (long) width * batch.size();
     counters = counters.ran(batch.size(), tokens, padded);
     metrics.ran(batch.size(), tokens, padded, nanos);
-    double rate = padded * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
-    tokensPerSecond += 0.1 * (rate - tokensPerSecond);
+    double rate = tokens * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
+    if (tokensPerSecond == 0) {
+      tokensPerSecond = queues.isEmpty() ? 0 : rate;
+    } else if (!queues.isEmpty() || rate > tokensPerSecond) {
+      // One that ran with nothing waiting may have been small: it only tells what can be done at
+      // least.
+      tokensPerSecond += 0.1 * (rate - tokensPerSecond);
+    }
   }
 
   private void deliver(List<Row> batch, float[] values) {

@@ -34,8 +34,9 @@ final class MemoryTrend {
     return (Long) TestInterpreter.value("import sys", "sys.getallocatedblocks()");
   }
 
-  List<Sample> samples() {
-    return samples;
+  /** From the first to the last. */
+  double seconds() {
+    return samples.get(samples.size() - 1).seconds - samples.get(0).seconds;
   }
 
   /** The samples from a time on. */

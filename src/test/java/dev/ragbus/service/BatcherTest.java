@@ -547,6 +547,60 @@ class BatcherTest {
   }
 
   @Test
+  void whatWouldMostlyWaitIsRefusedAtOnce() {
+    lanes(1, new JsonObject().put("max_batch_tokens", 16));
+    submit("id", 100_000, same(20, TEN));
+    time.advanceMillis(100);
+    engine.finish();
+    Submitted hopeless = submit("id", 1_000, same(20, TEN));
+    Submitted patient = submit("id", 100_000, same(10, TEN));
+    Submitted small = submit("id", 1_000, TEN);
+    assertThat(hopeless.failure().kind()).isEqualTo(Kind.OVERLOADED);
+    assertThat(hopeless.failure().getMessage()).contains("the request's 1000 ms");
+    assertThat(hopeless.failure().retryAfterMillis()).isBetween(1_900L, 2_000L);
+    assertThat(patient.answers).isEmpty();
+    assertThat(small.answers).isEmpty();
+    engine.finishAll();
+    assertThat(patient.succeeded()).isTrue();
+    assertThat(small.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aNewcomerIsNotRefusedForWhatOthersSent() {
+    lanes(1, new JsonObject().put("max_batch_tokens", 16));
+    for (int i = 0; i < 20; i++) {
+      new Submitted(model, "bulk" + i, "bulk", 100_000, null, List.of(TEN), true);
+    }
+    time.advanceMillis(100);
+    engine.finish();
+    assertThat(new Submitted(model, "id", "bulk", 1_000, null, List.of(TEN), true).failure().kind())
+        .isEqualTo(Kind.OVERLOADED);
+    assertThat(new Submitted(model, "id", "new", 1_000, null, List.of(TEN), true).answers)
+        .isEmpty();
+    assertThat(new Submitted(model, "id", "too many", 1_000, null, List.of(TEN), true).answers)
+        .isEmpty();
+    assertThat(new Submitted(model, "id", "far", 1_000, null, List.of(TEN), true).failure().kind())
+        .isEqualTo(Kind.OVERLOADED);
+  }
+
+  @Test
+  void aSlowMomentIsForgottenThoughNothingWaits() {
+    lanes(1, new JsonObject().put("max_batch_tokens", 16));
+    submit("id", 1_000_000, same(2, TEN));
+    time.advanceMillis(100_000);
+    engine.finish();
+    submit("id", 1_000_000, TEN);
+    assertThat(submit("id", 1_000, TEN).failure().kind()).isEqualTo(Kind.OVERLOADED);
+    for (int i = 0; i < 2; i++) {
+      time.advanceMillis(1);
+      engine.finish();
+    }
+    submit("id", 1_000_000, TEN);
+    assertThat(submit("id", 1_000, TEN).answers).isEmpty();
+  }
+
+  @Test
   void aFailingBatchSaysNothingAboutSpeed() {
     lanes(1, new JsonObject().put("max_queue_items", 1_000));
     for (int i = 0; i < 100; i++) {
