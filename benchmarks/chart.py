@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bar for each throughput that was measured, with its least and most, as SVG."""
 
 # ruff: noqa: INP001 - a script's module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure Ragbus beside the raw engines and what others offer, in turns, and write what came out.
 
 All processes live side by side; one works while the others wait, round after round, so that what the machine does meanwhile meets

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The processes that are measured: how each is started, and how it is asked.
 
 Each reads commands from its standard input, one a line, and answers with a line of JSON; servers are asked over HTTP by a client

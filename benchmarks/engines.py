@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure the engines and their precisions side by side, in turns, on the same texts; print a Markdown table.
 
     python benchmarks/make_texts.py /tmp/texts.txt

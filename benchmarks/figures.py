@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Figures from rounds: medians, spreads, ratios within a round; the goals; the tables."""
 
 # ruff: noqa: INP001 - a script's module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The layers in Python by themselves: microseconds for one short query, and for a batch of like lengths; medians.
 
 Tokenising, the forward pass with pooling in the graph, pooling in NumPy as other engines need it, and normalising; on the calling

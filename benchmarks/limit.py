@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The machine's limit: how fast it multiplies matrices of this model's shapes, and the tokens a second that this allows.
 
 The graph has nothing but the matrix multiplications of all-MiniLM-L6-v2's six layers over the tokens of one batch: queries, keys,

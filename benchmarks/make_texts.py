@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write 2,000 English-like paragraphs of mixed length, one a line: the texts that every measurement runs on.
 
 Seeded, so every machine makes the same file. Lengths are log-normal, 37 word pieces on average, from a few to more than

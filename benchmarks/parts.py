@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is measured, by part: each measurement is a name and a question to one of the contenders."""
 
 # ruff: noqa: INP001 - a script's module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure what a pass costs by rows and width, on one thread, and fit the fixed part of it in tokens.
 
 The service batches by it: `BatchLimits.PASS_OVERHEAD_TOKENS`. For each shape the least processor time of several warm

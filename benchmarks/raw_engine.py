@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine at its best, in plain CPython: what Ragbus on the bus is measured against.
 
 The same model file through the same compiled graph (OpenVINO, pooling inside), the same precision, one stream and one

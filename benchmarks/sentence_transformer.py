@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sentence-transformers as its documentation has it: what a Python user would pick.
 
 Runs in a Python that has it, and reads the same commands as raw_engine.py: `texts`, `query CALLS`.

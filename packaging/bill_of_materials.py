@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Holds THIRD-PARTY.md against what is used, and writes the CycloneDX bill of materials of the Python half.
 
     python3 packaging/bill_of_materials.py target/bom.json target/bom-python.json

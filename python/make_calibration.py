@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write ragbus/calibration.txt, the texts that int8 models are calibrated and measured on unless others are given.
 
 400 texts of 1 to 250 tokens, one a line: questions, search queries, messages and paragraphs about a dozen things in English, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ragbus in Python: models and functions for a JVM that embeds CPython. Java calls `ragbus.bridge` alone."""
 
 import sys

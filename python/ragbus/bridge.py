@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The only module that Java calls. Every function returns a value or a failure; none raises (SystemExit would end the JVM).
 
 A *lane* is one Java thread with one interpreter; all lanes share this module. Text crosses as UTF-8 in the lane's byte buffer,

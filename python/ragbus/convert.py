@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values between Python and JSON: `to_java` gives any result a JSON shape or says which type has none."""
 
 from __future__ import annotations

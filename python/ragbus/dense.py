@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dense layers behind a pooling: sentence-transformers' `Dense`, from its config.json and safetensors. Pure NumPy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which device a model runs on: a pure choice among what a machine and its environment have.
 
 Devices are named as in a model's option `device`: `cpu`, `cuda` or `cuda:1` (engines onnx and torch), `gpu` or `gpu.1` (engine

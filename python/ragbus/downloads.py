@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models from a hub into the Hugging Face cache: which files, in which order, with what proof that they are the right ones.
 
 Files are fetched one after another with `huggingface_hub`, each checked by its hash. An interrupted download is never taken for

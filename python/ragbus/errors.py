@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Failures as they cross to Java: one exception with a kind, and any exception as bounded, safe UTF-8 JSON."""
 
 from __future__ import annotations

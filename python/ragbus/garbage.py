@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When Python looks for garbage that only a collection finds.
 
 A full collection goes through all that lives, with the interpreter lock held: 40 ms with OpenVINO and what it imports, 500 ms

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a process that hosts Python in a JVM needs once: switches, guards, memory settings, versions."""
 
 from __future__ import annotations

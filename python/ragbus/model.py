@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a model folder says about its model, read from the files that sentence-transformers and transformers write.
 
 Only JSON is read here; weights are the engine's business, and pickles are nobody's.

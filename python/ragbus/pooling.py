@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From token vectors to one row a text: pooling, slicing, normalising, activation. Pure NumPy.
 
 Formulas are those of sentence-transformers (`modules/pooling.py`, `Normalize`) and torch (`sigmoid`). Rows are padded on the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far each load is, which another lane may ask at any time, and the switch that cancels it.
 
 Java names a load by an id of its own, which is used once. Whoever works for a load says what it does with `step`, and calls

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """int8 models: made with NNCF (the extra `quantize`), kept on disk, and measured against float32 before they serve.
 
 Weights and activations are quantised after training with NNCF's preset for transformers, calibrated on texts. Some more texts are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The loaded models of this process, by handle. Every lane shares them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a model is: a named folder, packaged, under the models folder, in the Hugging Face cache, or on the hub."""
 
 from __future__ import annotations

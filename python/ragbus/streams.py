@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Python prints and logs, line by line through a pipe to Java's log, never blocking and never raising."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Texts to rows of token ids, with truncation, pairs and windows of our own.
 
 The tokenizer file's truncation and padding are switched off: all lanes share one tokenizer, and its settings are no place for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests share: the packaged model's folder, loaded models, and a lane that calls the bridge as Java does."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functions called as Java calls them: payloads packed and unpacked, failures raised."""
 
 from __future__ import annotations

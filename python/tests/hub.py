@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A hub on this machine: what `huggingface_hub` asks of huggingface.co, with the faults that a test wants.
 
 Large files (`large`) are answered with a redirect to another host, as the real hub does with its CDN. As a program,

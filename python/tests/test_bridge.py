@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The seam: buffers, failures as values, threads, and models that go while they run."""
 
 from __future__ import annotations

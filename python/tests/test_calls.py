@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Deadlines, the cancelled flag, and the one exception that may be sent into a call and must reach no other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values that have a JSON form, and the errors of those that have none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The real download code against a hub on this machine: what comes, what is refused, what is left behind."""
 
 from __future__ import annotations

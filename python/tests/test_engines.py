@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One contract for every engine: the same models, texts and golden values of sentence-transformers on torch.
 
 The torch part needs the extra `torch` and is run by `-m torch`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Failures as bytes: safe, bounded, whatever was raised."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What user functions do when they are called, fail, print, wait and stream; whatever it is, the next call is well."""
 
 from __future__ import annotations

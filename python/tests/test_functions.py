@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functions registered and called through the bridge: every kind of function, every kind of failure."""
 
 from __future__ import annotations

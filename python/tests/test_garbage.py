@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Collections: whose they are, and what they pass over."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our engine against sentence-transformers on torch."""
 
 from __future__ import annotations

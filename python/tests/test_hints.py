@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hints and docstrings as schemas, and arguments made of JSON as the hints ask."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Setting a process up, once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which engine and which weights a folder gets, and what is refused: the same on every engine that runs a graph."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights mapped from a copy: the same vectors, made once, given back, and nothing kept where nothing can be."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Graphs of several shapes: with and without type ids, several poolings, IR, and files that are broken."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arguments and results as bytes: exact both ways, and clear about what cannot travel."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every pooling against a loop that follows its definition, and the finish of a batch."""
 
 from __future__ import annotations

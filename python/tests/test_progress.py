@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far a load is, as another thread sees it, and cancelling one before, during and between its operations."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """int8 models: made once, kept whole, measured, refused below the floor. With NNCF itself: `-m torch`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine of docs/recipes.md runs as the page says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where models are found, what is refused, and a hub that does not answer."""
 
 from __future__ import annotations

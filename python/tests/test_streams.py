@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Python's output in the log pipe: whole lines, nothing that breaks out of them, never a wait or an error."""
 
 from __future__ import annotations

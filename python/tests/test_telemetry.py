@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nobody is told anything: importing, fetching, loading, converting and running a model connects to the hub alone."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of ids: special tokens, truncation to both sides, pairs, windows, odd text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that Ragbus does with a model, in a process that notes every address it asks for or connects to.
 
 `python trapped.py FOLDER HUB` fetches a model from the hub at HUB (an address on this machine), loads and runs it and the model

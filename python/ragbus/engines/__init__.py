@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Engines: what runs a model, all behind one protocol. A new one is a module here and a line in `ENGINES`."""
 
 from __future__ import annotations

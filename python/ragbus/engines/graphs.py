@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the engines that run a graph (OpenVINO, ONNX Runtime) have in common: its inputs and outputs, and what follows them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights that are mapped from a file rather than held in memory: an OpenVINO IR copy of each ONNX model, made once.
 
 A compiled model holds its weights twice: as it runs them, and as it read them. ONNX is read into memory of the process; IR is

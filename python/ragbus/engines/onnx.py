@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ONNX Runtime engine: one session that all lanes run side by side, each with one compute thread; on the CPU, or with CUDA."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The OpenVINO engine: ONNX and OpenVINO IR on one compiled model, an infer request a thread.
 
 Attention mask, type ids and the common poolings are made part of the graph, which then reads the batch table and the int32 ids

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The torch engine: sentence-transformers' own modules, from safetensors; on the CPU, one compute thread a lane, or with CUDA."""
 
 from __future__ import annotations

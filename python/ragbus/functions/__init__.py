@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functions of users, registered, called and stopped. Java reaches them through `ragbus.bridge` alone.
 
 Control operations, `bridge.call(op, json)`; those marked * run user code and belong on a function lane, the others on any:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The call that runs: its deadline, its cancelled flag, and the one way to stop it from outside.
 
 A stop is an exception that CPython raises in another thread at the next bytecode, maybe late. Two threads agree on it by one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sources made callable once: compiled and run as modules, or imported, and kept by what they are."""
 
 from __future__ import annotations

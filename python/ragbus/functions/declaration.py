@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an author says about a function, beside its name and its hints."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Type hints and docstrings as JSON Schema (draft 2020-12), and JSON arguments as the values that the hints ask for."""
 
 from __future__ import annotations

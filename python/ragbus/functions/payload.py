@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arguments and results as bytes: a uint32 (little-endian) with the length of a JSON text, the text in UTF-8, then raw arrays.
 
 In the text, `arrays` lists the raw ones: `{"path": ["args", 0], "dtype": "float32", "shape": [2, 3], "offset": 0}`. The value at

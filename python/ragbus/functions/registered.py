@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The functions that can be called, by id, and how they get here: from a text, a file, or an installed module."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls of registered functions: one result, or a stream of items pulled by the caller. All of a call runs on one lane's thread."""
 
 from __future__ import annotations

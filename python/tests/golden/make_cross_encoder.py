@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make `cross-encoder/`, a tiny cross-encoder, and `cross-encoder.json`, its scores by sentence-transformers on torch.
 
     python make_cross_encoder.py

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make `families/`, tiny models of every family, and `families.json`, their values by sentence-transformers on torch.
 
     python make_families.py

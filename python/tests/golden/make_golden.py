@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make `all-minilm-l6-v2.json`: vectors of sentence-transformers on torch, from the original float32 weights.
 
     python make_golden.py FOLDER_OF_THE_MODEL

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The texts of the golden files: plain data, the same in every run."""
 
 from __future__ import annotations

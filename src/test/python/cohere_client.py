@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The official Cohere client against a running Ragbus, whose address is the argument: exits 0 if all is as with Cohere."""
 
 import math

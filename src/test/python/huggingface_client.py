@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hugging Face's InferenceClient, as TEI's users call it, against a running Ragbus, whose address is the argument."""
 
 import sys

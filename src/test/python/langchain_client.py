@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LangChain's OpenAI class against a running Ragbus, whose address is the argument: exits 0 if it gets its vectors."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LlamaIndex's OpenAI and TEI classes against a running Ragbus, whose address is the argument: exits 0 if they agree."""
 
 import math

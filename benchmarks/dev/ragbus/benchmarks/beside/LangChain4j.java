@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.ragbus.benchmarks.beside;
 
 import dev.langchain4j.data.segment.TextSegment;

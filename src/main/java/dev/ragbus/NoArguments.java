@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.ragbus;
 
 /** The body of operations without arguments. */

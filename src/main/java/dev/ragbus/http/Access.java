@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.ragbus.http;
 
 /** What a caller may do, and what an operation takes; each includes those before it. */

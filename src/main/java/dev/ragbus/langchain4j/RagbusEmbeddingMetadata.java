@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.ragbus.langchain4j;
 
 import dev.langchain4j.model.embedding.response.EmbeddingResponseMetadata;
