@@ -108,7 +108,10 @@ class _Conversion:
             case str(text):
                 return text
             case None | bool() | int() | float() as scalar:
-                return json.dumps(scalar)
+                try:
+                    return json.dumps(scalar)
+                except ValueError as error:  # more digits than Python writes
+                    raise self._no_form(f"a key that cannot be written: {error}") from None
             case _:
                 raise self._no_form(f"{type_name(key)} cannot be a key of a JSON object")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -38,10 +39,10 @@ def seconds(timeout: str | float | None) -> float | None:
     if match is not None:
         value = float(match[1]) * _UNITS[match[2]]
     else:
-        value = float(timeout) if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) else math.nan
-    if not 0 < value < math.inf:
+        value = timeout if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) else math.nan
+    if not 0 < value <= sys.float_info.max:
         raise ValueError(f"timeout {timeout!r} is no time above 0: a number of seconds, or a text as '30s' in {', '.join(_UNITS)}")
-    return value
+    return float(value)
 
 
 @overload

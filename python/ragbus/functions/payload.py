@@ -47,7 +47,10 @@ def read(payload: NDArray[Any] | bytes) -> tuple[list[Any], dict[str, Any]]:
         raise RagbusError("SERIALIZATION", f"a call that cannot be read: {error}") from error
     if not isinstance(body, dict):
         raise RagbusError("INVALID", "a call is no JSON object")
-    for array in body.get("arrays") or ():
+    arrays = body.get("arrays") or ()
+    if not isinstance(arrays, (list, tuple)):
+        raise RagbusError("TYPE_CONVERSION", "arrays is no list")
+    for array in arrays:
         _place(array, body, memoryview(data)[end:])
     args, kwargs = body.get("args", _ABSENT), body.get("kwargs")
     if kwargs is None:
