@@ -92,16 +92,16 @@ public final class MessageCodecs {
 
     @Override
     public final T decodeFromWire(int position, Buffer buffer) {
-      try {
-        byte version = buffer.getByte(position);
-        if (version == VERSION) {
-          return Objects.requireNonNull(read(position + 1, buffer));
-        }
+      if (position >= buffer.length()) {
+        throw unreadable("cannot be read");
+      }
+      byte version = buffer.getByte(position);
+      if (version != VERSION) {
         throw unreadable("has wire version " + version + ", known is " + VERSION);
-      } catch (IOException
-          | IndexOutOfBoundsException
-          | IllegalArgumentException
-          | NullPointerException e) {
+      }
+      try {
+        return Objects.requireNonNull(read(position + 1, buffer));
+      } catch (IOException | RuntimeException e) {
         throw unreadable("cannot be read");
       }
     }

@@ -19,6 +19,12 @@ import java.util.Objects;
  * @param data the numbers, row-major and little-endian, without gaps
  */
 public record Tensor(DType dtype, List<Integer> shape, Buffer data) {
+  /** As in NumPy. */
+  private static final int MAX_AXES = 64;
+
+  /** An empty tensor has no bytes, and in JSON a list for each of its rows all the same. */
+  private static final int MAX_EMPTY_LISTS = 1_000_000;
+
   /** The type of a tensor's numbers, named as NumPy names it. */
   public enum DType {
     /** A byte that is 0 or 1. */
@@ -77,6 +83,9 @@ public record Tensor(DType dtype, List<Integer> shape, Buffer data) {
     }
     Objects.requireNonNull(data, "data");
     shape = List.copyOf(shape);
+    if (shape.size() > MAX_AXES) {
+      throw RagbusException.invalid("shape has more than " + MAX_AXES + " axes");
+    }
     long size = dtype.bytes();
     for (int axis : shape) {
       if (axis < 0) {
@@ -177,9 +186,19 @@ public record Tensor(DType dtype, List<Integer> shape, Buffer data) {
   /**
    * The JSON form: lists in lists, a number or a boolean for an empty shape.
    *
-   * @throws RagbusException {@code SERIALIZATION} for a number that is not finite
+   * @throws RagbusException {@code SERIALIZATION} for a number that is not finite, {@code
+   *     TOO_LARGE} for more than a million lists with nothing in them
    */
   public Object toJson() {
+    long lists = 1;
+    for (int i = 0; i < shape.size() && data.length() == 0; i++) {
+      lists = lists * Math.max(shape.get(i), 1);
+      if (lists > MAX_EMPTY_LISTS) {
+        throw RagbusException.of(
+            RagbusException.Kind.TOO_LARGE,
+            "an empty tensor of shape " + shape + " is above " + MAX_EMPTY_LISTS + " lists");
+      }
+    }
     return nested(0, 0);
   }
 

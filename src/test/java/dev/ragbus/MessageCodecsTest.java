@@ -26,7 +26,7 @@ class MessageCodecsTest {
 
   /** What is registered, taken from a bus that only listens. */
   @SuppressWarnings("unchecked")
-  private static Map<Class<?>, MessageCodec<Object, Object>> codecs() {
+  static Map<Class<?>, MessageCodec<Object, Object>> codecs() {
     Map<Class<?>, MessageCodec<Object, Object>> codecs = new HashMap<>();
     ClassLoader loader = MessageCodecsTest.class.getClassLoader();
     EventBus bus =

@@ -43,7 +43,7 @@ public final class TomlProcessor implements ConfigProcessor {
       return Future.failedFuture(
           new IllegalArgumentException("not TOML" + place + ": " + e.getOriginalMessage(), e));
     } catch (IOException e) {
-      return Future.failedFuture(e);
+      return Future.failedFuture(new IllegalArgumentException("not TOML: " + e.getMessage(), e));
     }
   }
 }

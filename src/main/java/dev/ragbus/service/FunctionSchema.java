@@ -109,6 +109,8 @@ final class FunctionSchema {
     } catch (SchemaException e) {
       return new Violation(
           List.of(), "it cannot be checked: " + e.getMessage().lines().findFirst());
+    } catch (StackOverflowError e) {
+      return new Violation(List.of(), "it cannot be checked: the schema refers to itself");
     }
     if (result.getValid()) {
       return null;
