@@ -346,6 +346,12 @@ public record RagbusOptions(
    * @param maxConnections the most connections at once; further ones are closed
    * @param maxRequestsPerClient the most requests of one key, or of one address without keys, that
    *     are under way at once
+   * @param maxLineBytes the longest request line, which holds the URL; longer ones get 414
+   * @param maxHeaderBytes the most bytes of a request's headers; more get 431
+   * @param maxStreams the most requests at once on one connection of HTTP/2; further ones are
+   *     refused
+   * @param maxResets how many requests of one connection of HTTP/2 may be given up by its client
+   *     within 30 s; it is closed after more
    * @param headerTimeout how long a new connection may take to send its first request's headers
    * @param bodyTimeout how long a request may take to send its body
    * @param idleTimeout how long a connection may be without a request under way, and how long a
@@ -363,6 +369,10 @@ public record RagbusOptions(
       Boolean compression,
       Integer maxConnections,
       Integer maxRequestsPerClient,
+      Integer maxLineBytes,
+      Integer maxHeaderBytes,
+      Integer maxStreams,
+      Integer maxResets,
       Duration headerTimeout,
       Duration bodyTimeout,
       Duration idleTimeout,
@@ -372,7 +382,8 @@ public record RagbusOptions(
 
     static final Http DEFAULTS =
         new Http(
-            null, null, null, null, null, null, null, null, null, null, null, null, null, null);
+            null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+            null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Http {
@@ -395,6 +406,10 @@ public record RagbusOptions(
       compression = Checks.orDefault(compression, false);
       maxConnections = atLeastOne("http.max_connections", maxConnections, 1_000);
       maxRequestsPerClient = atLeastOne("http.max_requests_per_client", maxRequestsPerClient, 256);
+      maxLineBytes = atLeastOne("http.max_line_bytes", maxLineBytes, 4_096);
+      maxHeaderBytes = atLeastOne("http.max_header_bytes", maxHeaderBytes, 8_192);
+      maxStreams = atLeastOne("http.max_streams", maxStreams, 100);
+      maxResets = atLeastOne("http.max_resets", maxResets, 200);
       headerTimeout = positive("http.header_timeout", headerTimeout, Duration.ofSeconds(10));
       bodyTimeout = positive("http.body_timeout", bodyTimeout, Duration.ofSeconds(30));
       idleTimeout = positive("http.idle_timeout", idleTimeout, Duration.ofSeconds(60));

@@ -28,7 +28,8 @@ class OptionsReaderTest {
 
   private static RagbusOptions.Http http(String host, int port) {
     return new RagbusOptions.Http(
-        host, port, null, null, null, null, null, null, null, null, null, null, null, null);
+        host, port, null, null, null, null, null, null, null, null, null, null, null, null, null,
+        null, null, null);
   }
 
   @Test

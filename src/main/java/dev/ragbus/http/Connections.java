@@ -8,6 +8,8 @@ import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.http.HttpConnection;
+import io.vertx.core.http.HttpServerRequest;
+import io.vertx.core.net.impl.ConnectionBase;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
@@ -22,6 +24,12 @@ import java.util.Map;
  * byte by byte gains nothing.
  */
 final class Connections {
+  /**
+   * How long a connection stays whose client may still be sending: closed at once, TCP would drop
+   * the reply.
+   */
+  static final Duration LINGER = Duration.ofMillis(500);
+
   private final Vertx vertx;
   private final RagbusOptions.Http options;
   private final IdentityHashMap<HttpConnection, Watched> open = new IdentityHashMap<>();
@@ -34,6 +42,7 @@ final class Connections {
   private static final class Watched {
     private int requests;
     private long timer;
+    private boolean over;
   }
 
   Connections(Vertx vertx, RagbusOptions.Http options) {
@@ -68,16 +77,42 @@ final class Connections {
   }
 
   /** A request is over. */
-  void ended(HttpConnection connection) {
+  void ended(HttpServerRequest request) {
+    HttpConnection connection = request.connection();
     Watched watched = open.get(connection);
-    if (watched != null && --watched.requests == 0) {
-      watched.timer = closeAfter(connection, options.idleTimeout());
+    if (watched == null || --watched.requests > 0) {
+      return;
+    }
+    if (watched.over && request.isEnded()) {
+      connection.close();
+    } else {
+      watched.timer = closeAfter(connection, watched.over ? LINGER : options.idleTimeout());
     }
   }
 
-  /** Closes a connection after a while; returns the timer's id. */
+  /** A request is the last one of its connection, which is closed when it has ended. */
+  void last(HttpConnection connection) {
+    Watched watched = open.get(connection);
+    if (watched != null) {
+      watched.over = true;
+    }
+  }
+
+  /** Whether the last request of a connection was there already. */
+  boolean isOver(HttpConnection connection) {
+    Watched watched = open.get(connection);
+    return watched != null && watched.over;
+  }
+
+  /** Closes a connection after a while, sent or not; returns the timer's id. */
   long closeAfter(HttpConnection connection, Duration time) {
-    return vertx.setTimer(time.toMillis(), id -> connection.close());
+    return vertx.setTimer(time.toMillis(), id -> cut(connection));
+  }
+
+  /** A close by Vert.x would first wait until a client has read all, who may never do so. */
+  @SuppressWarnings("FutureReturnValueIgnored")
+  private static void cut(HttpConnection connection) {
+    ((ConnectionBase) connection).channelHandlerContext().close();
   }
 
   /**

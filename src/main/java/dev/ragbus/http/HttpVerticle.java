@@ -15,8 +15,10 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.vertx.core.Future;
 import io.vertx.core.Handler;
+import io.vertx.core.MultiMap;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.Http2Settings;
 import io.vertx.core.http.HttpConnection;
 import io.vertx.core.http.HttpHeaders;
 import io.vertx.core.http.HttpMethod;
@@ -97,7 +99,6 @@ public final class HttpVerticle extends VerticleBase {
       List.of("/v1/rerank/stream", "/v1/ragbus/stream");
   private static final int SOCKET_CLOSING_SECONDS = 1;
   private static final int REQUEST_TIMEOUT = 408;
-  private static final Duration LINGER = Duration.ofMillis(500);
 
   /** What the service gives up at the drain timeout gets its answer through HTTP in this time. */
   private static final Duration DRAIN_GRACE = Duration.ofSeconds(1);
@@ -183,6 +184,13 @@ public final class HttpVerticle extends VerticleBase {
             .setPort(http.port())
             .setHttp2ClearTextEnabled(false)
             .setCompressionSupported(http.compression())
+            .setMaxInitialLineLength(http.maxLineBytes())
+            .setMaxHeaderSize(http.maxHeaderBytes())
+            .setInitialSettings(
+                new Http2Settings()
+                    .setMaxConcurrentStreams(http.maxStreams())
+                    .setMaxHeaderListSize(http.maxHeaderBytes()))
+            .setHttp2RstFloodMaxRstFramePerWindow(http.maxResets())
             .setMaxWebSocketFrameSize(options.limits().maxBodyBytes())
             .setMaxWebSocketMessageSize(options.limits().maxBodyBytes())
             .setWebSocketClosingTimeout(SOCKET_CLOSING_SECONDS)
@@ -206,7 +214,7 @@ public final class HttpVerticle extends VerticleBase {
     }
     long millis = options.lanes().drainTimeout().plus(DRAIN_GRACE).toMillis();
     return Future.any(connections.drain(), vertx.timer(millis, TimeUnit.MILLISECONDS))
-        .compose(ended -> server.shutdown(LINGER.toMillis(), TimeUnit.MILLISECONDS));
+        .compose(ended -> server.shutdown(Connections.LINGER.toMillis(), TimeUnit.MILLISECONDS));
   }
 
   /** What it answers. */
@@ -222,12 +230,51 @@ public final class HttpVerticle extends VerticleBase {
   /** The router would answer these with a 500, and a stack trace in the log. */
   private Handler<HttpServerRequest> wellFormed(Router router) {
     return request -> {
-      if (request.authority() == null || BROKEN_ESCAPE.matcher(request.uri()).find()) {
-        refuseMalformed(request);
-      } else {
-        router.handle(request);
+      if (connections.isOver(request.connection())) {
+        return;
       }
+      String path = request.path();
+      if (request.authority() == null
+          || path == null
+          || path.isEmpty()
+          || BROKEN_ESCAPE.matcher(request.uri()).find()
+          || isAmbiguous(request.headers())) {
+        refuseMalformed(request);
+        return;
+      }
+      if (request.headers().contains(HttpHeaders.TRANSFER_ENCODING)) {
+        // A Content-Length beside it is not seen here: what follows might belong to this body.
+        request.response().putHeader(HttpHeaders.CONNECTION, "close");
+        connections.last(request.connection());
+      }
+      whenRead(request, () -> router.handle(request));
     };
+  }
+
+  /**
+   * Goes on once the client has read most of the replies before this one: Vert.x would take request
+   * after request of one who reads none, and keep the replies.
+   */
+  private static void whenRead(HttpServerRequest request, Runnable action) {
+    HttpServerResponse response = request.response();
+    if (!response.writeQueueFull()) {
+      action.run();
+      return;
+    }
+    request.pause();
+    response.drainHandler(
+        drained -> {
+          response.drainHandler(null);
+          request.resume();
+          action.run();
+        });
+  }
+
+  /** Whether a proxy in front may read the end of the body differently. */
+  private static boolean isAmbiguous(MultiMap headers) {
+    List<String> codings = headers.getAll(HttpHeaders.TRANSFER_ENCODING);
+    boolean chunked = codings.size() == 1 && codings.get(0).equalsIgnoreCase("chunked");
+    return headers.contains("") || !codings.isEmpty() && !chunked;
   }
 
   private Router router() {
@@ -261,11 +308,16 @@ public final class HttpVerticle extends VerticleBase {
     }
     // What follows tells strangers nothing, not even what there is.
     router.route().handler(ctx -> require(ctx, Access.USE));
-    router.get("/metrics").handler(metrics());
-    router.get("/openapi.json").handler(pages::sendDescription);
+    router.get("/metrics").handler(this::limitReplyTime).handler(metrics());
+    router.get("/openapi.json").handler(this::limitReplyTime).handler(pages::sendDescription);
     pages
         .files()
-        .forEach((path, file) -> router.get(path).handler(ctx -> pages.sendFile(ctx, file)));
+        .forEach(
+            (path, file) ->
+                router
+                    .get(path)
+                    .handler(this::limitReplyTime)
+                    .handler(ctx -> pages.sendFile(ctx, file)));
     SOCKET_PATHS.forEach(path -> router.get(path).handler(this::openSocket));
     if (options.http().eventBusBridge()) {
       router
@@ -311,7 +363,7 @@ public final class HttpVerticle extends VerticleBase {
     long arrivedNanos = System.nanoTime();
     ctx.put(ARRIVED, arrivedNanos);
     connections.began(request.connection());
-    ctx.addEndHandler(ended -> connections.ended(request.connection()));
+    ctx.addEndHandler(ended -> connections.ended(request));
     name(request);
     if (options.http().accessLog()) {
       ctx.addEndHandler(ended -> logAccess(ctx, ended.succeeded(), arrivedNanos));
@@ -425,6 +477,12 @@ public final class HttpVerticle extends VerticleBase {
     long timer =
         vertx.setTimer(options.http().bodyTimeout().toMillis(), id -> ctx.fail(REQUEST_TIMEOUT));
     ctx.put(BODY_TIMER, timer).addEndHandler(ended -> vertx.cancelTimer(timer));
+    ctx.next();
+  }
+
+  private void limitReplyTime(RoutingContext ctx) {
+    long timer = connections.closeAfter(ctx.request().connection(), options.http().idleTimeout());
+    ctx.addEndHandler(ended -> vertx.cancelTimer(timer));
     ctx.next();
   }
 
@@ -575,8 +633,7 @@ public final class HttpVerticle extends VerticleBase {
               sent -> {
                 vertx.cancelTimer(timer);
                 if (status == REQUEST_TIMEOUT) {
-                  // At once, what the client still sends would make TCP drop the reply.
-                  connections.closeAfter(connection, LINGER);
+                  connections.closeAfter(connection, Connections.LINGER);
                 }
               });
     }
@@ -658,6 +715,7 @@ public final class HttpVerticle extends VerticleBase {
             calls.withTimeout(timeout(request, null)),
             caller(ctx).access(),
             options.http().idleTimeout(),
+            options.limits().maxBodyBytes(),
             () -> connections.enter(client),
             () -> connections.leave(client),
             () -> connections.leaveSocket(client));

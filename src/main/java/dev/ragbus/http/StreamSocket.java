@@ -9,6 +9,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RequestIds;
 import dev.ragbus.RerankRequest;
+import io.netty.handler.codec.http.websocketx.CorruptedWebSocketFrameException;
 import io.vertx.core.Handler;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
@@ -40,8 +41,8 @@ final class StreamSocket {
   private static final int LARGE_MESSAGE_CHARS = 256 * 1024;
 
   private static final short GOING_AWAY = 1001;
+  private static final short PROTOCOL_ERROR = 1002;
   private static final short POLICY_VIOLATION = 1008;
-  private static final short TOO_BIG = 1009;
 
   /**
    * What the socket needs of its server.
@@ -50,6 +51,7 @@ final class StreamSocket {
    * @param calls the facade, with the time that calls have
    * @param caller what the client may do
    * @param idleTimeout how long a client may be silent
+   * @param maxMessageBytes the most that a message may have
    * @param enter counts a request, or refuses it
    * @param leave a request that was counted is over
    * @param closed the socket is no more
@@ -60,6 +62,7 @@ final class StreamSocket {
       Ragbus calls,
       Access caller,
       Duration idleTimeout,
+      int maxMessageBytes,
       Runnable enter,
       Runnable leave,
       Runnable closed) {}
@@ -80,16 +83,25 @@ final class StreamSocket {
   StreamSocket(Server server, ServerWebSocket socket) {
     this.server = server;
     this.socket = socket;
-    socket.textMessageHandler(this::received);
-    socket.binaryMessageHandler(
-        bytes -> refuse(null, RagbusException.invalid("the message must be text")));
+    socket.frameHandler(
+        new TextMessages(
+            socket,
+            server.maxMessageBytes,
+            this::received,
+            () -> refuse(null, RagbusException.invalid("the message must be text"))));
     socket.pongHandler(pong -> heard = true);
     socket.drainHandler(v -> eachStream(ReadStream::resume));
-    socket.exceptionHandler(failure -> socket.close(TOO_BIG, "too long, or no WebSocket frame"));
+    socket.exceptionHandler(failure -> socket.close(closeCode(failure), "no WebSocket frame"));
     socket.closeHandler(v -> closed());
     socket.shutdownHandler(v -> socket.close(GOING_AWAY, "the server is shutting down"));
     pingTimer =
         server.vertx.setPeriodic(Math.max(1, server.idleTimeout.toMillis() / 2), id -> ping());
+  }
+
+  private static short closeCode(Throwable failure) {
+    return failure instanceof CorruptedWebSocketFrameException broken
+        ? (short) broken.closeStatus().code()
+        : PROTOCOL_ERROR;
   }
 
   private void ping() {
