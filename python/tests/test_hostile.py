@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values that nobody should send: each is read, converted or refused by the error it should have, and nothing else changes."""
 
+# ruff: noqa: PT017 - some of these values are refused: only then is there an error to look at
+
 from __future__ import annotations
 
 import contextlib
