@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragbus import garbage, hosting, model, progress, registry, sources, tokenization
-from ragbus.convert import to_json, to_py
+from ragbus.convert import plain_json, to_json, to_py
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.errors import RagbusError, describe
 from ragbus.functions import calls, registered, running
@@ -53,7 +53,8 @@ def call(op: str, body: NDArray[Any] | bytes | None = None) -> list[Any]:
         arguments = to_py(body)
         if not isinstance(arguments, dict):
             raise RagbusError("INVALID", f"{op} takes a JSON object")
-        return [True, to_json(operation(**arguments))]
+        result = operation(**arguments)
+        return [True, result if isinstance(result, bytes) else to_json(result)]
     except BaseException as error:  # noqa: BLE001
         return [False, describe(error)]
 
@@ -217,9 +218,9 @@ def _unload(*, handle: int) -> dict[str, Any]:
     return {}
 
 
-def _tokens(*, handle: int, texts: list[str], add_special_tokens: bool = True) -> dict[str, Any]:
+def _tokens(*, handle: int, texts: list[str], add_special_tokens: bool = True) -> bytes:
     source = registry.get(handle).engine.tokens
-    return {"tokens": tokenization.describe_tokens(source, texts, add_special_tokens=add_special_tokens)}
+    return plain_json({"tokens": tokenization.describe_tokens(source, texts, add_special_tokens=add_special_tokens)})
 
 
 def _decode(*, handle: int, ids: list[list[int]], skip_special_tokens: bool = True) -> dict[str, Any]:
@@ -302,7 +303,7 @@ def _cancel_load(*, load_id: str) -> dict[str, Any]:
     return {"running": progress.cancel(load_id)}
 
 
-_OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
+_OPERATIONS: dict[str, Callable[..., dict[str, Any] | bytes]] = {
     "start": hosting.start,
     "load": _watched("loading", _load),
     "unload": _unload,

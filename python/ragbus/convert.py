@@ -175,9 +175,14 @@ _CONTAINERS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
 def to_json(value: object) -> bytes:
     """Return a value as UTF-8 JSON through `to_java`; NaN and infinities are a SERIALIZATION failure."""
     try:
-        return json.dumps(to_java(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return plain_json(to_java(value))
     except ValueError as error:
         raise RagbusError("SERIALIZATION", f"a result with no JSON form: {error}") from error
+
+
+def plain_json(value: object) -> bytes:
+    """Return as UTF-8 JSON what holds nothing but JSON's own types; faster, since no value is looked at."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def no_constant(name: str) -> Json:
