@@ -83,7 +83,7 @@ def layers(paths: Paths, jmh: str, seconds: float) -> list[Layer]:
     found = []
     for one in json.loads(report.read_text(encoding="utf-8")):
         title = ".".join(one["benchmark"].split(".")[-2:])
-        size = "".join(f"{value} texts" for value in one.get("params", {}).values())
+        size = ", ".join(f"{name}: {value}" for name, value in one.get("params", {}).items())
         found.append(Layer(title, size, one["primaryMetric"]["score"]))
     repeats = str(max(2, int(seconds * 400)))
     script = [paths.python, str(Path(__file__).with_name("layers.py")), paths.model, paths.texts, "--repeats", repeats]
