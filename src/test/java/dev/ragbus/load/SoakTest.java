@@ -202,7 +202,7 @@ class SoakTest {
           random.nextInt(4) == 0
               ? client.embed(LONG_TEXTS, HOPELESS_MILLIS)
               : client.call("endless", which, HOPELESS_MILLIS);
-      return counted(client, "hopeless deadline", hopeless, SoakTest::isTimeout);
+      return counted(client, "hopeless deadline", hopeless, SoakTest::isTooLate);
     }
     if (which < 30) {
       int number = random.nextInt();
@@ -276,8 +276,9 @@ class SoakTest {
         && refusal.getMessage().contains(words);
   }
 
-  private static boolean isTimeout(AsyncResult<?> result) {
-    return refusedWith(result, 504, "");
+  /** Late; or refused at once, because it would be. */
+  private static boolean isTooLate(AsyncResult<?> result) {
+    return refusedWith(result, 504, "") || refusedWith(result, 429, "leave too little");
   }
 
   private static boolean isEcho(AsyncResult<Object> result, int number) {
