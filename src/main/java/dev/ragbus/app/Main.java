@@ -90,6 +90,7 @@ public final class Main {
 
   static void run(String serviceClass) {
     LogLines.install();
+    SpareHeap.giveBack();
     Main main = new Main(serviceClass, System.out);
     main.stopOnSignals();
     // Not on an event loop: an exit waits there for what the event loop has to do.
