@@ -16,6 +16,7 @@ import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 
 /**
@@ -63,9 +64,15 @@ final class InterpreterLane {
   private final Context context;
   private final PoolMetrics<Object, Object> metrics;
   private final Runnable stuck;
+
+  /** Whether the event loop may stay awake for a function, there being nothing that it holds up. */
+  private final BooleanSupplier quiet;
+
   private final List<Interpreter> abandoned = new ArrayList<>();
   private Interpreter current;
   private boolean closed;
+  private boolean awake;
+  private long awakeUntilNanos;
   private long calls;
   private long replaced;
 
@@ -81,13 +88,15 @@ final class InterpreterLane {
       PythonRuntime runtime,
       Context context,
       PoolMetrics<Object, Object> metrics,
-      Runnable stuck) {
+      Runnable stuck,
+      BooleanSupplier quiet) {
     this.name = name;
     this.role = role;
     this.runtime = runtime;
     this.context = context;
     this.metrics = metrics;
     this.stuck = stuck;
+    this.quiet = quiet;
   }
 
   /** Starts the thread and opens its interpreter. */
@@ -190,6 +199,29 @@ final class InterpreterLane {
         name, role.name().toLowerCase(java.util.Locale.ROOT), state, calls, replaced, abandoned());
   }
 
+  /**
+   * Keeps the event loop awake a moment for a function's result, and then for its caller's next
+   * call, as the lane's own thread stays: waking either up takes longer than a short function.
+   */
+  private void stayAwake() {
+    if (role == Role.FUNCTION && quiet.getAsBoolean()) {
+      awakeUntilNanos = System.nanoTime() + PATIENCE_NANOS;
+      if (!awake) {
+        awake = true;
+        onEventLoop(this::awake);
+      }
+    }
+  }
+
+  @SuppressWarnings("ThreadPriorityCheck") // nothing relies on it: it is for who wants the core
+  private void awake() {
+    awake = System.nanoTime() - awakeUntilNanos < 0 && quiet.getAsBoolean();
+    if (awake) {
+      Thread.yield();
+      onEventLoop(this::awake);
+    }
+  }
+
   /** Hands a result over, from the lane's thread. */
   private void onEventLoop(Runnable action) {
     try {
@@ -288,6 +320,7 @@ final class InterpreterLane {
       }
       pending.add(call);
       queue.add(call);
+      stayAwake();
       return call.promise.future();
     }
 
@@ -350,6 +383,7 @@ final class InterpreterLane {
       if (!pending.remove(call)) {
         return;
       }
+      stayAwake();
       if (failure == null) {
         call.promise.complete(value);
       } else {

@@ -131,7 +131,17 @@ public final class JepEngine implements Engine {
   private InterpreterLane lane(PythonRuntime runtime, Role role, String id, int index) {
     String name =
         "ragbus-lane-" + role.name().toLowerCase(java.util.Locale.ROOT) + "-" + index + id;
-    return new InterpreterLane(name, role, runtime, context, poolMetrics(name), this::logStacks);
+    return new InterpreterLane(
+        name, role, runtime, context, poolMetrics(name), this::logStacks, this::noInferenceRuns);
+  }
+
+  private boolean noInferenceRuns() {
+    for (long run : runs) {
+      if (run != 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /** Lanes for work that takes long, so that one piece of it does not hold up the next. */
