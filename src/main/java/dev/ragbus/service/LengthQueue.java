@@ -84,7 +84,6 @@ final class LengthQueue {
   }
 
   /** Removes a batch around a row that waits here, the row included. */
-  @SuppressWarnings("ReferenceEquality") // a text sent twice is two rows
   List<Row> take(BatchLimits limits, Row anchor) {
     int[] taken = limits.next(waiting, anchor.paddedLength());
     List<Row> batch = new ArrayList<>();
