@@ -249,15 +249,28 @@ public record RagbusOptions(
    * @param maxBatchTokens the most padded tokens of one engine pass
    * @param maxQueueItems the most texts waiting; more are refused with {@code OVERLOADED}
    * @param maxQueueTokens the most tokens waiting; more are refused with {@code OVERLOADED}
+   * @param coalesce whether a text to embed that is the same as one under way waits for its vector
+   * @param cacheBytes memory for vectors of earlier texts, kept for when they come again; 0 for
+   *     none
    */
-  public record Batching(Integer maxBatchTokens, Integer maxQueueItems, Integer maxQueueTokens) {
-    static final Batching DEFAULTS = new Batching(null, null, null);
+  public record Batching(
+      Integer maxBatchTokens,
+      Integer maxQueueItems,
+      Integer maxQueueTokens,
+      Boolean coalesce,
+      Integer cacheBytes) {
+    static final Batching DEFAULTS = new Batching(null, null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Batching {
       maxBatchTokens = atLeastOne("batching.max_batch_tokens", maxBatchTokens, 512);
       maxQueueItems = atLeastOne("batching.max_queue_items", maxQueueItems, 20_000);
       maxQueueTokens = atLeastOne("batching.max_queue_tokens", maxQueueTokens, 4_000_000);
+      coalesce = Checks.orDefault(coalesce, false);
+      cacheBytes = Checks.orDefault(cacheBytes, 0);
+      if (cacheBytes < 0) {
+        throw wrong("batching.cache_bytes", cacheBytes, "0 or more");
+      }
     }
   }
 

@@ -47,6 +47,8 @@ public record Stats(
    * @param paddedTokens tokens run, with padding
    * @param dropped rows, and texts that were no rows yet, dropped before they ran, their request
    *     being over
+   * @param coalesced rows that waited for one that is the same rather than run
+   * @param cached rows whose numbers were known
    */
   public record Queue(
       int items,
@@ -55,7 +57,9 @@ public record Stats(
       long rows,
       long realTokens,
       long paddedTokens,
-      long dropped) {}
+      long dropped,
+      long coalesced,
+      long cached) {}
 
   /**
    * A lane.

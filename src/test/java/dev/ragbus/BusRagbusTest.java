@@ -161,7 +161,7 @@ class BusRagbusTest {
                 RAG.stats(),
                 new Stats(
                     Map.of(),
-                    new Stats.Queue(0, 0, 0, 0, 0, 0, 0),
+                    new Stats.Queue(0, 0, 0, 0, 0, 0, 0, 0, 0),
                     List.of(),
                     List.of(),
                     new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0),

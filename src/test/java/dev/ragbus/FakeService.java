@@ -235,7 +235,7 @@ public final class FakeService extends VerticleBase {
   private static Object stats() {
     return new Stats(
         Map.of(),
-        new Stats.Queue(0, 0, 0, 0, 0, 0, 0),
+        new Stats.Queue(0, 0, 0, 0, 0, 0, 0, 0, 0),
         List.of(),
         List.of(),
         new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0),

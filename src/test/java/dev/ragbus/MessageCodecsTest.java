@@ -131,7 +131,7 @@ class MessageCodecsTest {
         new Health("DOWN", false, List.of(new Health.Check("i", "UP", "d"))),
         new Stats(
             Map.of("embed", new Stats.Operation(3, 1, Map.of("TIMEOUT", 2L), 0.5, 1.5)),
-            new Stats.Queue(1, 2, 3, 4, 5, 6, 7),
+            new Stats.Queue(1, 2, 3, 4, 5, 6, 7, 8, 9),
             List.of(new Stats.Lane("l", "inference", "idle", 1, 0, 2)),
             List.of(INFO),
             new Stats.ModelCache(1, 2, 3, 4, 5, 6, 7),

@@ -24,6 +24,7 @@ import java.util.BitSet;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -53,6 +54,10 @@ final class Batcher {
    * A caller may have sent many jobs. Somebody who had nothing under way, a newcomer, does not wait
    * for all of those: every second tokenising call begins with a newcomer's job, and every second
    * batch with a newcomer's first row; the others are as said above, so nobody is kept from running.
+   *
+   * With the options for it, a row that is the same as another may wait for that one's numbers or
+   * have those of an earlier one (RepeatedRows); then it is in no queue either. Whatever becomes of
+   * the row that it waits for, its own job is answered: without numbers it runs itself.
    *
    * A paused job's rows are in no queue: they wait with the job, which the slow reader of a stream
    * can so hold up without holding up anybody else.
@@ -88,6 +93,7 @@ final class Batcher {
   private final BatchLimits rerankLimits;
 
   private final Map<LoadedModel, LengthQueue> queues = new LinkedHashMap<>();
+  private final RepeatedRows repeated;
   private final Deque<Job> untokenized = new ArrayDeque<>();
 
   /** Those of newcomers, until their first call. */
@@ -168,6 +174,7 @@ final class Batcher {
     this.metrics = metrics;
     this.requests = requests;
     this.nanoClock = nanoClock;
+    this.repeated = new RepeatedRows(options.batching());
     this.embeddingLimits = limits(options, "embed_texts");
     this.rerankLimits = limits(options, "rerank_texts");
     idleLanes.set(0, engine.inferenceLanes());
@@ -208,7 +215,7 @@ final class Batcher {
     job.phases().submitted(nowNanos);
     if (job.given() != null) {
       tokenized(job, 0, texts, Future.succeededFuture(job.given()));
-    } else if (job.isSmall() && nothingWaits() && !idleLanes.isEmpty()) {
+    } else if (mayRunDirectly(job)) {
       runDirectly(job, idleLanes.nextSetBit(0));
     } else {
       (newcomer ? untokenizedNewcomers : untokenized).add(job);
@@ -217,8 +224,12 @@ final class Batcher {
     return job.future();
   }
 
-  private boolean nothingWaits() {
-    return untokenizedNewcomers.isEmpty()
+  /** Whether an idle lane may have it as it is: nobody else waits, nothing may be known of it. */
+  private boolean mayRunDirectly(Job job) {
+    return job.isSmall()
+        && !repeated.concern(job)
+        && !idleLanes.isEmpty()
+        && untokenizedNewcomers.isEmpty()
         && untokenized.isEmpty()
         && tokenizeCalls == 0
         && queues.isEmpty();
@@ -383,6 +394,11 @@ final class Batcher {
     pumpLanes();
   }
 
+  /** Forgets what came of earlier rows. */
+  void clearCache() {
+    repeated.clear();
+  }
+
   /** Completes when no job is left. */
   Future<Void> drained() {
     if (jobs.isEmpty()) {
@@ -406,7 +422,9 @@ final class Batcher {
         counters.rows,
         counters.realTokens,
         counters.paddedTokens,
-        counters.dropped);
+        counters.dropped,
+        repeated.coalesced(),
+        repeated.cached());
   }
 
   private void pumpTokenizer() {
@@ -514,10 +532,33 @@ final class Batcher {
   }
 
   private void tokenized(Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens) {
-    if (tokenized(job, firstText, texts, tokens, this::enqueueRow)) {
+    IdentityHashMap<Row, float[]> known = new IdentityHashMap<>();
+    Job.RowMaker rows =
+        (of, text, row) -> {
+          Row made = makeRow(of, text, row);
+          if (!of.isPaused()) {
+            float[] values = repeated.known(made);
+            if (values == null) {
+              enqueue(made);
+            } else {
+              known.put(made, values);
+            }
+          }
+          return made;
+        };
+    if (tokenized(job, firstText, texts, tokens, rows)) {
+      known.forEach((row, values) -> answerUnqueued(row, values, 0));
       completeIfDone(job);
       pumpLanes();
     }
+  }
+
+  /** Gives a row that waits in no queue its numbers; whether its job is done is not looked at. */
+  private void answerUnqueued(Row row, float[] values, int offset) {
+    repeated.forget(row);
+    row.job().started(row);
+    row.job().finished(row, values, offset);
+    row.job().passed();
   }
 
   /** Takes a job's tokens; returns whether it goes on. */
@@ -556,16 +597,22 @@ final class Batcher {
     return row;
   }
 
-  private Row enqueueRow(Job job, int text, TokenRow tokens) {
-    Row row = makeRow(job, text, tokens);
-    if (!job.isPaused()) {
-      enqueue(row);
+  private void enqueue(Row row) {
+    if (!repeated.follows(row)) {
+      queues.computeIfAbsent(row.job().spec().model(), model -> new LengthQueue()).add(row);
     }
-    return row;
   }
 
-  private void enqueue(Row row) {
-    queues.computeIfAbsent(row.job().spec().model(), model -> new LengthQueue()).add(row);
+  /** A row is at its end: those that waited for it have its numbers, or run if there are none. */
+  private void ended(Row row, float[] values, int offset) {
+    for (Row same : repeated.ended(row, values, offset)) {
+      if (values == null) {
+        enqueue(same);
+      } else if (!same.job().isOver()) {
+        answerUnqueued(same, values, offset);
+        completeIfDone(same.job());
+      }
+    }
   }
 
   private void pumpLanes() {
@@ -727,30 +774,32 @@ final class Batcher {
           RagbusException.of(
               Kind.RUNTIME, batch.size() + " rows came back as " + values.length + " numbers");
       batch.forEach(row -> settle(row.job(), failure));
+      batch.forEach(row -> ended(row, null, 0));
       return;
     }
     for (int i = 0; i < batch.size(); i++) {
-      Row row = batch.get(i);
-      Job job = row.job();
-      if (job.isOver()) {
-        continue;
-      }
-      int offset = i * outputs;
-      if (!finite(values, offset, outputs)) {
-        settle(
-            job,
-            RagbusException.of(
-                Kind.RUNTIME,
-                "model '"
-                    + job.spec().model().name()
-                    + "' gave a result that is not finite for "
-                    + job.spec().name(row.text())));
-        continue;
-      }
-      job.finished(row, values, offset);
-      completeIfDone(job);
+      deliver(batch.get(i), values, i * outputs, outputs);
     }
     batch.forEach(row -> row.job().passed());
+  }
+
+  private void deliver(Row row, float[] values, int offset, int outputs) {
+    Job job = row.job();
+    boolean finite = finite(values, offset, outputs);
+    if (!job.isOver() && finite) {
+      job.finished(row, values, offset);
+      completeIfDone(job);
+    } else if (!job.isOver()) {
+      settle(
+          job,
+          RagbusException.of(
+              Kind.RUNTIME,
+              "model '"
+                  + job.spec().model().name()
+                  + "' gave a result that is not finite for "
+                  + job.spec().name(row.text())));
+    }
+    ended(row, finite ? values : null, offset);
   }
 
   private static boolean finite(float[] values, int offset, int count) {
@@ -772,6 +821,7 @@ final class Batcher {
     boolean oneAlone = byJob.size() == 1 && failure.kind() != Kind.CANCELLED;
     if (oneAlone || failure.kind() == Kind.LANE_LOST) {
       byJob.keySet().forEach(job -> settle(job, failure));
+      batch.forEach(row -> ended(row, null, 0));
       laneIdle(lane);
     } else {
       runApart(lane, new ArrayDeque<>(byJob.values()));
@@ -786,6 +836,7 @@ final class Batcher {
     }
     Job job = rows.get(0).job();
     if (job.isOver()) {
+      rows.forEach(row -> ended(row, null, 0));
       runApart(lane, groups);
       return;
     }
@@ -796,6 +847,7 @@ final class Batcher {
                 deliver(rows, result.result());
               } else {
                 settle(job, typed(result.cause()));
+                rows.forEach(row -> ended(row, null, 0));
               }
               runApart(lane, groups);
             });
@@ -860,7 +912,10 @@ final class Batcher {
     if (!job.isPaused()) {
       LengthQueue queue = queues.get(model);
       for (Row row : job.waiting()) {
-        queue.forget(row);
+        if (!repeated.forget(row)) {
+          queue.forget(row);
+          ended(row, null, 0);
+        }
       }
       removeIfEmpty(model);
     }

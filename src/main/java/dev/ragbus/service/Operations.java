@@ -362,10 +362,12 @@ final class Operations {
   }
 
   Future<ModelsCleared> clear(ModelQuery query, Call call) {
+    batcher.clearCache();
     return Future.succeededFuture(models.clear(query.model()));
   }
 
   Future<Cleanup> cleanup(NoArguments none, Call call) {
+    batcher.clearCache();
     ModelsCleared cleared = models.clear(null);
     return engine
         .control(Engine.Control.COLLECT, new JsonObject().put("everything", true))

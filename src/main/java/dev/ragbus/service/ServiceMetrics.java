@@ -64,7 +64,7 @@ final class ServiceMetrics implements AutoCloseable {
   private final DistributionSummary passRows;
   private final DistributionSummary passTokens;
   private final DistributionSummary passPaddedTokens;
-  private volatile Stats.Queue queue = new Stats.Queue(0, 0, 0, 0, 0, 0, 0);
+  private volatile Stats.Queue queue = new Stats.Queue(0, 0, 0, 0, 0, 0, 0, 0, 0);
   private volatile Stats.ModelCache modelCache = new Stats.ModelCache(0, 0, 0, 0, 0, 0, 0);
 
   ServiceMetrics(String addressPrefix) {
@@ -77,6 +77,8 @@ final class ServiceMetrics implements AutoCloseable {
     gauge("ragbus.queue.items", of -> of.queue.items());
     gauge("ragbus.queue.tokens", of -> of.queue.tokens());
     counter("ragbus.rows.dropped", of -> of.queue.dropped());
+    counter("ragbus.rows.coalesced", of -> of.queue.coalesced());
+    counter("ragbus.rows.cached", of -> of.queue.cached());
     counter("ragbus.model.hits", of -> of.modelCache.hits());
     counter("ragbus.model.misses", of -> of.modelCache.misses());
     counter("ragbus.model.evictions", of -> of.modelCache.evictions());

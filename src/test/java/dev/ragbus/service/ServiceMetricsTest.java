@@ -77,7 +77,7 @@ class ServiceMetricsTest {
             .build();
     try {
       ServiceMetrics metrics = new ServiceMetrics("pre");
-      metrics.observe(new Stats.Queue(3, 40, 5, 6, 70, 80, 9));
+      metrics.observe(new Stats.Queue(3, 40, 5, 6, 70, 80, 9, 10, 11));
       metrics.observe(new Stats.ModelCache(11, 12, 13, 14, 15, 16, 1_700), List.of(model("a", 5)));
       metrics.operation("embed").accepted();
       metrics.operation("embed").failed(Kind.INVALID);
@@ -85,6 +85,8 @@ class ServiceMetricsTest {
           .isEqualTo(3);
       assertThat(registry.get("ragbus.queue.tokens").gauge().value()).isEqualTo(40);
       assertThat(registry.get("ragbus.rows.dropped").functionCounter().count()).isEqualTo(9);
+      assertThat(registry.get("ragbus.rows.coalesced").functionCounter().count()).isEqualTo(10);
+      assertThat(registry.get("ragbus.rows.cached").functionCounter().count()).isEqualTo(11);
       assertThat(registry.get("ragbus.requests").tag("operation", "embed").counter().count())
           .isEqualTo(1);
       assertThat(registry.get("ragbus.failures").tag("kind", "INVALID").counter().count())

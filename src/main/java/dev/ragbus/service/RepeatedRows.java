@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.ragbus.service;
+
+import com.github.benmanes.caffeine.cache.Cache;
+import com.github.benmanes.caffeine.cache.Caffeine;
+import dev.ragbus.ModelType;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.python.Engine.TokenRow;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Rows that are the same as others: with {@code batching.coalesce} they wait for the one that is
+ * under way, with {@code batching.cache_bytes} they are answered with what came of an earlier one.
+ *
+ * <p>Rows are the same if the same loaded model would read the same tokens and finish in the same
+ * way; a model that was loaded again is another one. Only vectors are kept. Belongs to the event
+ * loop of its {@link Batcher}.
+ */
+final class RepeatedRows {
+  /** What an entry takes besides its tokens and numbers. */
+  private static final int ENTRY_BYTES = 200;
+
+  /** All that the numbers of a row depend on. */
+  private static final class Key {
+    private final int handle;
+    private final int[] ids;
+    private final int boundary;
+    private final int dimensions;
+    private final boolean finish;
+    private final int hash;
+
+    Key(Row row) {
+      TokenRow tokens = row.tokens();
+      handle = row.job().spec().model().engineModel().handle();
+      ids = Arrays.copyOfRange(tokens.ids(), tokens.offset(), tokens.offset() + tokens.length());
+      boundary = tokens.boundary();
+      dimensions = tokens.dimensions();
+      finish = tokens.finish();
+      hash = 31 * (31 * (31 * handle + boundary) + dimensions) + Arrays.hashCode(ids);
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Key that
+          && handle == that.handle
+          && boundary == that.boundary
+          && dimensions == that.dimensions
+          && finish == that.finish
+          && Arrays.equals(ids, that.ids);
+    }
+
+    @Override
+    public int hashCode() {
+      return hash;
+    }
+  }
+
+  private final boolean coalesce;
+  private final Cache<Key, float[]> results;
+
+  /** The rows under way that others may wait for, and who does. */
+  private final Map<Key, Row> leaders = new HashMap<>();
+
+  private final IdentityHashMap<Row, Key> keys = new IdentityHashMap<>();
+  private final IdentityHashMap<Row, List<Row>> followers = new IdentityHashMap<>();
+
+  /** The rows that wait in no queue: followers, and ones whose numbers are known. */
+  private final Set<Row> unqueued = Collections.newSetFromMap(new IdentityHashMap<>());
+
+  private long coalesced;
+  private long cached;
+
+  RepeatedRows(RagbusOptions.Batching options) {
+    coalesce = options.coalesce();
+    results =
+        options.cacheBytes() == 0
+            ? null
+            : Caffeine.newBuilder()
+                .maximumWeight(options.cacheBytes())
+                .weigher(RepeatedRows::bytes)
+                .executor(Runnable::run)
+                .build();
+  }
+
+  private static int bytes(Key key, float[] values) {
+    return ENTRY_BYTES + Integer.BYTES * key.ids.length + Float.BYTES * values.length;
+  }
+
+  /** Whether rows of the job may be the same as others. */
+  boolean concern(Job job) {
+    return (coalesce || results != null) && job.spec().model().type() == ModelType.EMBEDDING;
+  }
+
+  /**
+   * Meets a row that is about to wait for a lane.
+   *
+   * @return its numbers where they are known: it needs no lane; else null
+   */
+  float[] known(Row row) {
+    if (!concern(row.job())) {
+      return null;
+    }
+    Key key = new Key(row);
+    float[] values = results == null ? null : results.getIfPresent(key);
+    if (values == null) {
+      keys.put(row, key);
+    } else {
+      cached++;
+      unqueued.add(row);
+    }
+    return values;
+  }
+
+  /** Whether a row that is not known waits for one that is the same; else others wait for it. */
+  boolean follows(Row row) {
+    Key key = coalesce ? keys.get(row) : null;
+    if (key == null) {
+      return false;
+    }
+    Row leader = leaders.putIfAbsent(key, row);
+    if (leader == null) {
+      return false;
+    }
+    coalesced++;
+    followers.computeIfAbsent(leader, none -> new ArrayList<>()).add(row);
+    unqueued.add(row);
+    return true;
+  }
+
+  /**
+   * A row is at its end.
+   *
+   * @param values its numbers, from {@code offset} on; null where there are none
+   * @return the rows that waited for it
+   */
+  List<Row> ended(Row row, float[] values, int offset) {
+    Key key = keys.remove(row);
+    if (key == null) {
+      return List.of();
+    }
+    if (values != null && results != null) {
+      int outputs = row.job().spec().model().engineModel().outputs();
+      results.put(key, Arrays.copyOfRange(values, offset, offset + outputs));
+    }
+    leaders.remove(key, row);
+    List<Row> waited = followers.remove(row);
+    if (waited == null) {
+      return List.of();
+    }
+    for (Row same : waited) {
+      unqueued.remove(same);
+      if (values != null) {
+        keys.remove(same);
+      }
+    }
+    return waited;
+  }
+
+  /** Forgets a row that waits in no queue, its job being over or its numbers there. */
+  boolean forget(Row row) {
+    if (!unqueued.remove(row)) {
+      return false;
+    }
+    Key key = keys.remove(row);
+    if (key != null) {
+      followers.get(leaders.get(key)).removeIf(row::equals);
+    }
+    return true;
+  }
+
+  /** Forgets what came of earlier rows. */
+  void clear() {
+    if (results != null) {
+      results.invalidateAll();
+    }
+  }
+
+  /** Rows that waited for one that is the same. */
+  long coalesced() {
+    return coalesced;
+  }
+
+  /** Rows whose numbers were known. */
+  long cached() {
+    return cached;
+  }
+}
