@@ -21,7 +21,9 @@ public final class RagbusEmbeddingMetadata extends EmbeddingResponseMetadata {
 
   @Override
   public boolean equals(Object other) {
-    return super.equals(other) && truncated.equals(((RagbusEmbeddingMetadata) other).truncated);
+    return other instanceof RagbusEmbeddingMetadata that
+        && super.equals(other)
+        && truncated.equals(that.truncated);
   }
 
   @Override
