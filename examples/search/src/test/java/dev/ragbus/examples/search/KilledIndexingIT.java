@@ -27,7 +27,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The application is killed (SIGKILL) while it indexes, and taken up again. */
 class KilledIndexingIT {
-  private static final int DOCUMENTS = 250;
+  private static final int DOCUMENTS = 150;
   private static final int COMMITTED_BETWEEN_KILLS = 20;
 
   @TempDir Path temporary;
