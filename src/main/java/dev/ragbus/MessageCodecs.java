@@ -264,6 +264,8 @@ public final class MessageCodecs {
 
   private static byte[] getBytes(Buffer buffer, int position) {
     int length = buffer.getInt(position);
+    // A buffer would make room for them before it looks whether they are there.
+    Objects.checkFromIndexSize(position + Integer.BYTES, length, buffer.length());
     return buffer.getBytes(position + Integer.BYTES, position + Integer.BYTES + length);
   }
 }

@@ -29,6 +29,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("slow")
 class AutobahnTest {
   private static final int MAX_BYTES = 1 << 25;
+  private static final short PROTOCOL_ERROR = 1002;
   private static final List<String> PASSED = List.of("OK", "NON-STRICT", "INFORMATIONAL");
 
   @TempDir Path folder;
@@ -44,12 +45,16 @@ class AutobahnTest {
                     new HttpServerOptions()
                         .setPort(0)
                         .setHost("127.0.0.1")
-                        .setMaxWebSocketFrameSize(MAX_BYTES))
+                        .setMaxWebSocketFrameSize(MAX_BYTES)
+                        .setPerFrameWebSocketCompressionSupported(false)
+                        .setPerMessageWebSocketCompressionSupported(false))
                 .webSocketHandler(
                     socket ->
-                        socket.frameHandler(
-                            new TextMessages(
-                                socket, MAX_BYTES, socket::writeTextMessage, () -> {})))
+                        socket
+                            .exceptionHandler(failure -> socket.close(PROTOCOL_ERROR))
+                            .frameHandler(
+                                new TextMessages(
+                                    socket, MAX_BYTES, socket::writeTextMessage, () -> {})))
                 .listen());
     JsonObject cases =
         new JsonObject()
