@@ -73,7 +73,7 @@ final class FunctionSchema {
       }
       try {
         return new FunctionSchema(schema);
-      } catch (SchemaException e) {
+      } catch (SchemaException | ClassCastException e) {
         throw RagbusException.invalid(field + " is no JSON Schema: " + e.getMessage());
       }
     }
