@@ -13,6 +13,7 @@ import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpClient;
 import io.vertx.core.http.HttpClientOptions;
+import io.vertx.core.http.HttpClientRequest;
 import io.vertx.core.http.HttpClientResponse;
 import io.vertx.core.http.HttpMethod;
 import io.vertx.core.http.HttpVersion;
@@ -23,6 +24,8 @@ import io.vertx.core.net.NetClient;
 import io.vertx.core.net.PemTrustOptions;
 import io.vertx.junit5.VertxExtension;
 import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
@@ -43,11 +46,17 @@ class DrainTest {
     return answer;
   }
 
+  /** Undeploying begins in its own time, on the verticle's own thread. */
+  private static void awaitDraining(Callable<Integer> readiness) {
+    Awaitility.await().until(readiness, status -> status == 503);
+  }
+
   @Test
   void new_requests_get_503_and_the_accepted_one_its_answer(Vertx vertx) {
     Served served = Served.deploy(vertx, PATIENT);
     Future<Answer> accepted = held(served);
     Future<Void> undeployed = served.undeployHttp();
+    awaitDraining(() -> served.get("/health/ready").status());
 
     Answer refused = served.post("/v1/embeddings", "{\"input\": \"late\"}");
     assertThat(refused.status()).isEqualTo(503);
@@ -70,6 +79,7 @@ class DrainTest {
     held(served);
     Answer before = served.get("/health/ready");
     Future<Void> undeployed = served.undeployHttp();
+    awaitDraining(() -> served.get("/health/ready").status());
 
     assertThat(before.status()).isEqualTo(200);
     Answer ready = served.get("/health/ready");
@@ -126,6 +136,9 @@ class DrainTest {
     Future<HttpClientResponse> accepted = client.request(request).compose(made -> made.send(HOLD));
     await(held);
     Future<Void> undeployed = served.undeployHttp();
+    RequestOptions ready =
+        new RequestOptions().setHost("localhost").setPort(served.port()).setURI("/health/ready");
+    awaitDraining(() -> await(client.request(ready).compose(HttpClientRequest::send)).statusCode());
 
     assertThat(await(client.request(request).compose(made -> made.send(HOLD))).statusCode())
         .isEqualTo(503);
