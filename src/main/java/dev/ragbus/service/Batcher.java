@@ -77,6 +77,9 @@ final class Batcher {
    */
   private static final double MOST_WAITING = 0.5;
 
+  /** How much the newest pass changes what is known of the speed, once many have run. */
+  private static final double LEAST_WEIGHT_OF_PASS = 0.1;
+
   /** Retry-After goes by it until the true speed is known. */
   private static final double FIRST_TOKENS_PER_SECOND = 2_000;
 
@@ -121,7 +124,7 @@ final class Batcher {
   private long heldTexts;
   private long heldTokens;
 
-  /** What all lanes together run while rows wait; 0 until it is known. */
+  /** What all lanes together can run; 0 until it is known. */
   private double tokensPerSecond;
 
   private Counters counters = new Counters(0, 0, 0, 0, 0);
@@ -757,14 +760,13 @@ final class Batcher {
     long padded = (long) width * batch.size();
     counters = counters.ran(batch.size(), tokens, padded);
     metrics.ran(batch.size(), tokens, padded, nanos);
-    double rate = tokens * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
-    if (tokensPerSecond == 0) {
-      tokensPerSecond = queues.isEmpty() ? 0 : rate;
-    } else if (!queues.isEmpty() || rate > tokensPerSecond) {
-      // One that ran with nothing waiting may have been small: it only tells what can be done at
-      // least.
-      tokensPerSecond += 0.1 * (rate - tokensPerSecond);
-    }
+    // What a pass costs goes by its padded tokens and what each pass costs beside them: a small one
+    // is
+    // no slower by that. The first ones, which meet new shapes, are soon outweighed.
+    double cost = padded + BatchLimits.PASS_OVERHEAD_TOKENS;
+    double rate = cost * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
+    double weight = Math.max(LEAST_WEIGHT_OF_PASS, 1.0 / counters.batches());
+    tokensPerSecond += weight * (rate - tokensPerSecond);
   }
 
   private void deliver(List<Row> batch, float[] values) {
