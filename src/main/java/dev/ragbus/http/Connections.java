@@ -112,7 +112,12 @@ final class Connections {
   /** A close by Vert.x would first wait until a client has read all, who may never do so. */
   @SuppressWarnings("FutureReturnValueIgnored")
   private static void cut(HttpConnection connection) {
-    ((ConnectionBase) connection).channelHandlerContext().close();
+    try {
+      ((ConnectionBase) connection).channelHandlerContext().close();
+    } catch (IllegalAccessError unexported) {
+      // On a module path; docs/http.md says how to have it there too.
+      connection.close();
+    }
   }
 
   /**
