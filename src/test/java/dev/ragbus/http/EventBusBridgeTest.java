@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ragbus.Await;
 import dev.ragbus.service.TestService;
-import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Vertx;
 import io.vertx.core.http.UpgradeRejectedException;
 import io.vertx.core.http.WebSocket;
@@ -56,15 +55,8 @@ class EventBusBridgeTest {
                     .put("max_requests_per_client", REQUESTS_PER_CLIENT));
     service = TestService.start(vertx, config);
     config.getJsonObject("http").put("event_bus_bridge", true);
-    port = serve(config);
+    port = Served.beside(vertx, config);
     sockets = SocketClient.client(vertx);
-  }
-
-  private static int serve(JsonObject config) {
-    HttpVerticle http = new HttpVerticle();
-    JsonObject all = TestService.offline().mergeIn(config, true);
-    Await.result(vertx.deployVerticle(http, new DeploymentOptions().setConfig(all)));
-    return http.actualPort();
   }
 
   @AfterAll
@@ -241,7 +233,7 @@ class EventBusBridgeTest {
 
   @Test
   void withoutTheOptionThereIsNone() {
-    int plain = serve(new JsonObject().put("http", new JsonObject().put("port", 0)));
+    int plain = Served.beside(vertx, new JsonObject().put("http", new JsonObject().put("port", 0)));
     assertThat(refusal(SocketClient.to(plain, PATH, null))).isEqualTo(404);
   }
 }

@@ -8,7 +8,6 @@ import dev.ragbus.Await;
 import dev.ragbus.Ragbus;
 import dev.ragbus.RerankRequest;
 import dev.ragbus.service.TestService;
-import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.UpgradeRejectedException;
@@ -58,15 +57,8 @@ class RerankStreamingTest {
             .put("http", new JsonObject().put("port", 0));
     service = TestService.start(vertx, config);
     ragbus = service.ragbus();
-    port = serve(config);
+    port = Served.beside(vertx, config);
     sockets = SocketClient.client(vertx);
-  }
-
-  private static int serve(JsonObject config) {
-    HttpVerticle http = new HttpVerticle();
-    JsonObject all = TestService.offline().mergeIn(config, true);
-    Await.result(vertx.deployVerticle(http, new DeploymentOptions().setConfig(all)));
-    return http.actualPort();
   }
 
   @AfterAll
@@ -361,7 +353,8 @@ class RerankStreamingTest {
   void aSocketThatAnswersPingsLives() {
     SocketClient client =
         connect(
-            serve(
+            Served.beside(
+                vertx,
                 new JsonObject()
                     .put("http", new JsonObject().put("port", 0).put("idle_timeout", "2s"))));
     AtomicLong pings = new AtomicLong();
@@ -408,7 +401,8 @@ class RerankStreamingTest {
   @Test
   void aSocketThatAnswersNoPingIsCut() {
     int quick =
-        serve(
+        Served.beside(
+            vertx,
             new JsonObject()
                 .put("http", new JsonObject().put("port", 0).put("idle_timeout", "200ms")));
     List<String> received = new CopyOnWriteArrayList<>();

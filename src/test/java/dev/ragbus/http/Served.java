@@ -2,6 +2,7 @@
 package dev.ragbus.http;
 
 import dev.ragbus.FakeService;
+import dev.ragbus.service.TestService;
 import io.vertx.core.Context;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
@@ -48,6 +49,14 @@ final class Served {
                 .deployVerticle(served.service, options)
                 .compose(id -> vertx.deployVerticle(served.http, options)));
     return served;
+  }
+
+  /** Deploys an HttpVerticle beside the real service that has the same configuration; its port. */
+  static int beside(Vertx vertx, JsonObject config) {
+    HttpVerticle http = new HttpVerticle();
+    JsonObject all = TestService.offline().mergeIn(config, true);
+    await(vertx.deployVerticle(http, new DeploymentOptions().setConfig(all)));
+    return http.actualPort();
   }
 
   Future<Void> undeployHttp() {

@@ -7,7 +7,6 @@ import dev.ragbus.Await;
 import dev.ragbus.FunctionSpec;
 import dev.ragbus.Ragbus;
 import dev.ragbus.service.TestService;
-import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Vertx;
 import io.vertx.core.http.UpgradeRejectedException;
 import io.vertx.core.http.WebSocketClient;
@@ -79,10 +78,7 @@ class StreamSocketTest {
                     .put("allowed_origins", new JsonArray().add("https://pages.example.org")));
     service = TestService.start(vertx, config);
     ragbus = service.ragbus();
-    HttpVerticle http = new HttpVerticle();
-    JsonObject all = TestService.offline().mergeIn(config, true);
-    Await.result(vertx.deployVerticle(http, new DeploymentOptions().setConfig(all)));
-    port = http.actualPort();
+    port = Served.beside(vertx, config);
     sockets = SocketClient.client(vertx);
     register("counting", COUNTING);
     register(
