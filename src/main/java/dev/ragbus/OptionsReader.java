@@ -43,9 +43,6 @@ public final class OptionsReader {
 
   private static final Map<String, JavaType> LEAVES = new TreeMap<>();
 
-  /** Keys, or beginnings of keys, that bind and are checked but that nothing acts on yet. */
-  private static final List<String> NOT_ACTING = List.of("cluster.");
-
   static {
     collect("", JsonBodies.MAPPER.constructType(RagbusOptions.class));
   }
@@ -101,23 +98,6 @@ public final class OptionsReader {
   /** Every key that can be set; {@code *} stands for a name that the configuration chooses. */
   static Set<String> keys() {
     return LEAVES.keySet();
-  }
-
-  /**
-   * The keys that were changed from their default though nothing acts on them in this version, such
-   * as {@code lanes.function}; a start logs each of them.
-   */
-  public static List<String> notActing(RagbusOptions options) {
-    JsonNode now = JsonBodies.MAPPER.valueToTree(options);
-    JsonNode before = JsonBodies.MAPPER.valueToTree(RagbusOptions.defaults());
-    return LEAVES.keySet().stream()
-        .filter(key -> NOT_ACTING.stream().anyMatch(key::startsWith))
-        .filter(key -> !at(now, key).equals(at(before, key)))
-        .toList();
-  }
-
-  private static JsonNode at(JsonNode tree, String key) {
-    return tree.at("/" + key.replace('.', '/'));
   }
 
   private static void collect(String prefix, JavaType type) {

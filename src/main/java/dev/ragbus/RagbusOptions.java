@@ -494,20 +494,118 @@ public record RagbusOptions(
   }
 
   /**
-   * {@code [cluster]}.
+   * {@code [cluster]}: more than one process. It takes a clustered Vert.x, which {@code
+   * dev.ragbus.app} makes of these keys; an application brings its own, and the keys from {@code
+   * host} to {@code members} and those of TLS are then its own affair.
    *
-   * @param enabled whether this process joins a cluster
+   * @param enabled whether this process works together with others
    * @param role what it does there
    * @param isolation where lanes run
+   * @param serve what other nodes may ask of this one's addresses
+   * @param host the address that other nodes reach this one at; other than loopback only with TLS
+   *     and a secret
+   * @param port the port of membership; where it is taken, the next that is free
+   * @param busPort the port of the event bus; 0 for any that is free
+   * @param members where other nodes may be found: hosts, or {@code host:port}
+   * @param secretFile the file of the secret that all nodes share; null for none
+   * @param secret the same itself, for {@code RAGBUS_CLUSTER_SECRET}; goes before the file
+   * @param tlsCertificate the file of this node's certificate chain, PEM; null for no TLS
+   * @param tlsKey the file of its private key, PEM; null for no TLS
+   * @param tlsAuthority the file of the certificates that those of all nodes are signed by, PEM
+   * @param announceInterval how often a worker tells what it has before it. One that has not told
+   *     for four times as long gets no requests, for twenty times as long is given up
+   * @param workers processes of their own that are kept running, with isolation {@code process}
+   * @param workerHeapMegabytes the most heap of one
+   * @param workerMemoryMegabytes the most resident memory of one, beyond which it is replaced; 0
+   *     for any
+   * @param workerMaxAge how old one gets before it is replaced; null for any
+   * @param workerMaxRequests how many requests one gets before it is replaced; 0 for any
    */
-  public record Cluster(Boolean enabled, Role role, Isolation isolation) {
-    static final Cluster DEFAULTS = new Cluster(null, null, null);
+  public record Cluster(
+      Boolean enabled,
+      Role role,
+      Isolation isolation,
+      Serve serve,
+      String host,
+      Integer port,
+      Integer busPort,
+      List<String> members,
+      String secretFile,
+      @JsonProperty(access = JsonProperty.Access.WRITE_ONLY) String secret,
+      String tlsCertificate,
+      String tlsKey,
+      String tlsAuthority,
+      Duration announceInterval,
+      Integer workers,
+      Integer workerHeapMegabytes,
+      Integer workerMemoryMegabytes,
+      Duration workerMaxAge,
+      Integer workerMaxRequests) {
+    private static final Pattern LOOPBACK =
+        Pattern.compile("localhost|127(\\.\\d{1,3}){3}|::1|\\[::1]");
 
-    /** Fills in defaults. */
+    static final Cluster DEFAULTS =
+        new Cluster(
+            null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+            null, null, null, null, null);
+
+    /** Checks every key and fills in defaults. */
     public Cluster {
       enabled = Checks.orDefault(enabled, false);
       role = Checks.orDefault(role, Role.ALL);
       isolation = Checks.orDefault(isolation, Isolation.NONE);
+      serve = Checks.orDefault(serve, Serve.USE);
+      host = Checks.orDefault(host, "127.0.0.1");
+      port = Checks.orDefault(port, 5701);
+      if (port < 1 || port > 65_535) {
+        throw wrong("cluster.port", port, "between 1 and 65535");
+      }
+      busPort = Checks.orDefault(busPort, 0);
+      if (busPort < 0 || busPort > 65_535) {
+        throw wrong("cluster.bus_port", busPort, "between 0 and 65535");
+      }
+      members = members == null ? List.of(host) : List.copyOf(members);
+      if (tlsCertificate == null != (tlsKey == null)
+          || tlsCertificate == null != (tlsAuthority == null)) {
+        throw new IllegalArgumentException(
+            "cluster.tls_certificate, cluster.tls_key and cluster.tls_authority must be given"
+                + " together");
+      }
+      boolean secured = tlsCertificate != null && (secret != null || secretFile != null);
+      if (!secured && !LOOPBACK.matcher(host).matches()) {
+        throw wrong(
+            "cluster.host", host, "loopback without cluster.tls_certificate and cluster.secret");
+      }
+      announceInterval =
+          positive("cluster.announce_interval", announceInterval, Duration.ofMillis(250));
+      workers = atLeastOne("cluster.workers", workers, 1);
+      workerHeapMegabytes = atLeastOne("cluster.worker_heap_megabytes", workerHeapMegabytes, 512);
+      workerMemoryMegabytes =
+          notNegative("cluster.worker_memory_megabytes", workerMemoryMegabytes, 0);
+      if (workerMaxAge != null) {
+        positive("cluster.worker_max_age", workerMaxAge, workerMaxAge);
+      }
+      workerMaxRequests = notNegative("cluster.worker_max_requests", workerMaxRequests, 0);
+      if (isolation == Isolation.PROCESS && role == Role.WORKER) {
+        throw new IllegalArgumentException(
+            "cluster.isolation must be none where cluster.role is worker: it is the process");
+      }
+    }
+
+    /** Whether there are other processes: it is enabled, or lanes run in some. */
+    public boolean clustered() {
+      return enabled || isolation == Isolation.PROCESS;
+    }
+
+    /** Whether lanes and models are in this process. */
+    public boolean hasLanes() {
+      return isolation == Isolation.NONE && !(enabled && role == Role.FRONT);
+    }
+
+    /** Without what is secret. */
+    @Override
+    public String toString() {
+      return "Cluster[enabled=" + enabled + ", role=" + role + ", isolation=" + isolation + "]";
     }
 
     /** What a process of a cluster does. */
@@ -532,6 +630,26 @@ public record RagbusOptions(
       @JsonProperty("process")
       PROCESS
     }
+
+    /** What other nodes of a cluster may ask of this one's addresses. */
+    public enum Serve {
+      /** Nothing. */
+      @JsonProperty("none")
+      NONE,
+      /** What changes nothing for others: not models, functions and memory. */
+      @JsonProperty("use")
+      USE,
+      /** Everything. */
+      @JsonProperty("all")
+      ALL
+    }
+  }
+
+  private static Integer notNegative(String key, Integer value, Integer defaultValue) {
+    if (value != null && value < 0) {
+      throw wrong(key, value, "0 or more");
+    }
+    return Checks.orDefault(value, defaultValue);
   }
 
   private static Integer atLeastOne(String key, Integer value, Integer defaultValue) {

@@ -61,7 +61,6 @@ class OptionsReaderTest {
             Map.of("PATH", "/bin", "RAGBUS_CONFIG", "x.toml", "ragbus_http_port", "1"),
             Map.of("java.home", "/", "ragbus.config", "x.toml", "ragbusted", "1"));
     assertThat(options).isEqualTo(RagbusOptions.defaults());
-    assertThat(OptionsReader.notActing(options)).isEmpty();
   }
 
   @Test
@@ -217,17 +216,5 @@ class OptionsReaderTest {
             () -> read("{'python': {'extras': ['torch', 'quantise']}}".replace('\'', '"')))
         .hasMessage(
             "python.extras must be some of cuda, quantize, torch, not quantise; did you mean quantize?");
-  }
-
-  @Test
-  void what_does_not_act_yet_is_told_where_it_was_changed() {
-    RagbusOptions options =
-        read(
-            """
-            {"python": {"enable_gc": false, "gc_interval": "300s", "max_cached_models": 9},
-             "functions": {"allow_source": true}, "lanes": {"function": 2, "inference": 1},
-             "cluster": {"enabled": true}, "http": {"port": 0}}
-            """);
-    assertThat(OptionsReader.notActing(options)).containsExactly("cluster.enabled");
   }
 }

@@ -97,8 +97,6 @@ public final class RagbusVerticle extends VerticleBase {
               + " side by side");
     }
     options = OptionsReader.read(config());
-    OptionsReader.notActing(options)
-        .forEach(key -> LOG.log(System.Logger.Level.WARNING, "{0} is set but not acting yet", key));
     MessageCodecs.register(vertx);
     metrics = new ServiceMetrics(options.bus().addressPrefix());
     requests =
