@@ -228,6 +228,7 @@ final class BusRagbus implements Ragbus {
     DeliveryOptions options =
         new DeliveryOptions()
             .setSendTimeout(millis + SENDER_GRACE_MILLIS)
+            .setLocalOnly(ServedHere.is(vertx, addresses.prefix()))
             .addHeader(Addresses.TIMEOUT_HEADER, Long.toString(millis))
             .addHeader(Addresses.CALLER_HEADER, caller);
     if (requestId != null) {

@@ -26,6 +26,8 @@ import java.util.function.Consumer;
  * @param normalize whether vectors are scaled to length 1 where a request does not say; default yes
  * @param prompts named prompts, added to the model's own
  * @param pinned whether the model never goes for another or for want of use; default false
+ * @param workers how many workers of a cluster are to have it; null for all that are there. Without
+ *     meaning elsewhere
  */
 public record ModelSpec(
     String modelName,
@@ -41,7 +43,8 @@ public record ModelSpec(
     String pooling,
     Boolean normalize,
     Map<String, String> prompts,
-    Boolean pinned) {
+    Boolean pinned,
+    Integer workers) {
 
   /** Where a model is looked for. */
   public enum Source {
@@ -74,13 +77,14 @@ public record ModelSpec(
     Checks.notBlankIfPresent("pooling", pooling);
     prompts = Checks.strings("prompts", prompts);
     pinned = Checks.orDefault(pinned, false);
+    Checks.positiveIfPresent("workers", workers);
   }
 
   /** A model with all defaults. */
   public static ModelSpec of(String modelName, ModelType modelType) {
     return new ModelSpec(
         modelName, modelType, null, null, null, null, null, null, null, null, null, null, null,
-        null);
+        null, null);
   }
 
   /** The same under another name. */
@@ -103,6 +107,11 @@ public record ModelSpec(
     return with(draft -> draft.precision = precision);
   }
 
+  /** The same on so many workers of a cluster; null for all that are there. */
+  public ModelSpec withWorkers(Integer workers) {
+    return with(draft -> draft.workers = workers);
+  }
+
   /** The key it is cached under: {@code type:name}. */
   public String cacheKey() {
     return modelType.cacheKey(modelName);
@@ -110,7 +119,9 @@ public record ModelSpec(
 
   /** Whether another spec asks for the same model loaded in the same way. */
   public boolean sameOptions(ModelSpec other) {
-    return withForceReload(false).equals(other.withForceReload(false));
+    return withForceReload(false)
+        .withWorkers(null)
+        .equals(other.withForceReload(false).withWorkers(null));
   }
 
   private ModelSpec with(Consumer<Draft> change) {
@@ -135,6 +146,7 @@ public record ModelSpec(
     private Boolean normalize;
     private Map<String, String> prompts;
     private Boolean pinned;
+    private Integer workers;
 
     Draft(ModelSpec from) {
       modelName = from.modelName;
@@ -151,6 +163,7 @@ public record ModelSpec(
       normalize = from.normalize;
       prompts = from.prompts;
       pinned = from.pinned;
+      workers = from.workers;
     }
 
     ModelSpec made() {
@@ -168,7 +181,8 @@ public record ModelSpec(
           pooling,
           normalize,
           prompts,
-          pinned);
+          pinned,
+          workers);
     }
   }
 }

@@ -31,7 +31,8 @@ class JsonBodiesTest {
           "cls",
           false,
           Map.of("query", "q: "),
-          true);
+          true,
+          2);
 
   private static final Map<String, Class<? extends Record>> REQUESTS =
       Map.of(

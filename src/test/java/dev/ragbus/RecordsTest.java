@@ -115,8 +115,10 @@ class RecordsTest {
                 null,
                 null,
                 Map.of(),
+                null,
                 null));
     assertThat(spec.sameOptions(spec.withForceReload(true))).isTrue();
+    assertThat(spec.sameOptions(spec.withWorkers(2))).isTrue();
     assertThat(spec.sameOptions(spec.withPrecision("f32"))).isFalse();
     assertThat(spec.cacheKey()).isEqualTo("cross-encoder:m");
   }

@@ -62,9 +62,11 @@ public final class Main {
 
   private final String serviceClass;
   private final PrintStream out;
-  private final Vertx vertx;
   private final HttpVerticle http = new HttpVerticle();
   private final AtomicBoolean stopping = new AtomicBoolean();
+
+  /** Null until the configuration says whether it is a node of a cluster. */
+  private volatile Vertx vertx;
 
   private volatile RagbusOptions options = RagbusOptions.defaults();
   private volatile String httpId;
@@ -74,13 +76,6 @@ public final class Main {
   Main(String serviceClass, PrintStream out) {
     this.serviceClass = serviceClass;
     this.out = out;
-    MicrometerMetricsOptions metrics =
-        new MicrometerMetricsOptions()
-            .setPrometheusOptions(new VertxPrometheusOptions().setEnabled(true))
-            .setJvmMetricsEnabled(true)
-            .addLabels(Label.EB_ADDRESS)
-            .setEnabled(true);
-    this.vertx = Vertx.vertx(new VertxOptions().setMetricsOptions(metrics));
   }
 
   /** Runs the application until a signal ends it; takes no arguments. */
@@ -98,13 +93,29 @@ public final class Main {
         .onFailure(failure -> new Thread(() -> main.giveUp(failure), "ragbus-exit").start());
   }
 
-  /** Deploys everything; completes when both verticles serve. */
+  /** Deploys everything; completes when all of it serves. Blocks while the configuration is read. */
   Future<Void> start() {
     return configuration()
-        .compose(this::deploy)
-        .compose(deployed -> models())
+        .compose(config -> vertx(config).compose(made -> deploy(config)))
+        .compose(deployed -> isWorker() ? Future.succeededFuture("a worker") : models())
         .onSuccess(models -> out.println("Ragbus is ready: " + address() + " (" + models + ")"))
         .mapEmpty();
+  }
+
+  private Future<Vertx> vertx(JsonObject config) {
+    options = RagbusOptions.from(config);
+    MicrometerMetricsOptions metrics =
+        new MicrometerMetricsOptions()
+            .setPrometheusOptions(new VertxPrometheusOptions().setEnabled(true))
+            .setJvmMetricsEnabled(true)
+            .addLabels(Label.EB_ADDRESS)
+            .setEnabled(true);
+    VertxOptions settings = new VertxOptions().setMetricsOptions(metrics);
+    Future<Vertx> made =
+        options.cluster().clustered()
+            ? ClusterNode.join(settings, options)
+            : Future.succeededFuture(Vertx.vertx(settings));
+    return made.onSuccess(its -> vertx = its);
   }
 
   private Future<JsonObject> configuration() {
@@ -120,19 +131,26 @@ public final class Main {
             .setType("file")
             .setFormat("toml")
             .setConfig(new JsonObject().put("path", file.toString()));
+    // The application's own Vert.x is made as the configuration says.
+    Vertx reader = Vertx.vertx();
     ConfigRetriever retriever =
-        ConfigRetriever.create(vertx, new ConfigRetrieverOptions().addStore(store));
-    return retriever
-        .getConfig()
-        .recover(failure -> Future.failedFuture(file + " is " + reason(failure)))
-        .eventually(retriever::close);
+        ConfigRetriever.create(reader, new ConfigRetrieverOptions().addStore(store));
+    try {
+      return Future.succeededFuture(
+          retriever.getConfig().toCompletionStage().toCompletableFuture().get());
+    } catch (ExecutionException e) {
+      return Future.failedFuture(file + " is " + reason(e.getCause()));
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return Future.failedFuture(e);
+    } finally {
+      retriever.close().eventually(reader::close);
+    }
   }
 
   private Future<?> deploy(JsonObject config) {
-    options = RagbusOptions.from(config);
     DeploymentOptions deployment = new DeploymentOptions().setConfig(config);
-    return vertx
-        .deployVerticle(http, deployment)
+    return (isWorker() ? Future.<String>succeededFuture() : vertx.deployVerticle(http, deployment))
         .onSuccess(id -> httpId = id)
         .compose(id -> vertx.deployVerticle(serviceClass, deployment))
         .onSuccess(id -> serviceId = id);
@@ -153,7 +171,16 @@ public final class Main {
     return "none: " + reason(failure);
   }
 
+  private boolean isWorker() {
+    return options.cluster().enabled()
+        && options.cluster().role() == RagbusOptions.Cluster.Role.WORKER;
+  }
+
+  /** Where HTTP is served; of a worker, what it is reached as. */
   String address() {
+    if (isWorker()) {
+      return options.cluster().host();
+    }
     String host = options.http().host();
     return (options.http().tls() ? "https://" : "http://")
         + (host.contains(":") ? "[" + host + "]" : host)
@@ -199,7 +226,7 @@ public final class Main {
    * Vert.x; blocks the calling thread, for a bounded time.
    */
   void stop() {
-    if (!stopping.compareAndSet(false, true)) {
+    if (!stopping.compareAndSet(false, true) || vertx == null) {
       return;
     }
     Duration patience = options.lanes().drainTimeout().plus(STOP_GRACE);

@@ -430,6 +430,11 @@ final class Batcher {
         repeated.cached());
   }
 
+  /** The speed of the lanes together; 0 while it is not known. */
+  double tokensPerSecond() {
+    return tokensPerSecond;
+  }
+
   private void pumpTokenizer() {
     while (tokenizeCalls < MAX_TOKENIZE_CALLS) {
       tokenizedNewcomer =

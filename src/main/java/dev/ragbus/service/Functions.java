@@ -84,6 +84,11 @@ final class Functions {
     return Future.succeededFuture(registry.list());
   }
 
+  /** The names of all functions. */
+  List<String> names() {
+    return registry.list().functions().stream().map(FunctionInfo::name).toList();
+  }
+
   /** The time that a call has when it brings none, and the most it may bring. */
   Duration timeout(String function) {
     return registry.timeout(function);

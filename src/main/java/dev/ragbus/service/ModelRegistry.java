@@ -234,6 +234,19 @@ final class ModelRegistry {
         "model '" + name + "' is of type " + is.wireName() + " and cannot be used for " + use);
   }
 
+  /** The names that the loaded models are asked for by. */
+  List<String> names() {
+    Set<String> names = new LinkedHashSet<>();
+    loaded.values().forEach(model -> names.add(model.name()));
+    canonicalNames.forEach(
+        (alias, name) -> {
+          if (names.contains(name)) {
+            names.add(alias);
+          }
+        });
+    return List.copyOf(names);
+  }
+
   /** The name of the default embedding model; null where there is none. */
   String defaultEmbedding() {
     return defaultEmbedding == null ? null : defaultEmbedding.modelName();

@@ -19,16 +19,24 @@ import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.RequestIds;
 import dev.ragbus.RerankRequest;
+import dev.ragbus.ServedHere;
 import dev.ragbus.Stats;
 import dev.ragbus.TokenizeRequest;
+import dev.ragbus.cluster.Announcement;
+import dev.ragbus.cluster.Announcer;
+import dev.ragbus.cluster.ClusterSecret;
+import dev.ragbus.cluster.Front;
+import dev.ragbus.cluster.WorkerAddresses;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.JepEngine;
 import dev.ragbus.python.environment.PackagedModels;
 import dev.ragbus.python.environment.PythonEnvironment;
 import io.vertx.core.Future;
+import io.vertx.core.Handler;
 import io.vertx.core.Promise;
 import io.vertx.core.ThreadingModel;
 import io.vertx.core.VerticleBase;
+import io.vertx.core.eventbus.Message;
 import io.vertx.core.json.JsonObject;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -36,6 +44,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 
@@ -69,6 +78,16 @@ public final class RagbusVerticle extends VerticleBase {
   private BusStreams streams;
   private Operations operations;
   private Functions functions;
+
+  /** Of a cluster; null elsewhere. */
+  private WorkerAddresses cluster;
+
+  /** What this one is called in a cluster; null for one that is no worker. */
+  private String worker;
+
+  private Front front;
+  private Announcer announcer;
+  private Announcement.State announced = Announcement.State.SERVING;
   private State state = State.STARTING;
   private Future<Void> drain;
   private boolean observing;
@@ -99,6 +118,42 @@ public final class RagbusVerticle extends VerticleBase {
     options = OptionsReader.read(config());
     MessageCodecs.register(vertx);
     metrics = new ServiceMetrics(options.bus().addressPrefix());
+    return joinCluster()
+        .compose(done -> options.cluster().hasLanes() ? startLanes() : Future.succeededFuture())
+        .onFailure(failure -> leaveCluster());
+  }
+
+  /** Begins to pass requests on to the workers of the cluster, where this one does that. */
+  private Future<Void> joinCluster() {
+    RagbusOptions.Cluster settings = options.cluster();
+    if (!settings.clustered()) {
+      ServedHere.begin(vertx, options.bus().addressPrefix());
+      return Future.succeededFuture();
+    }
+    if (!vertx.isClustered()) {
+      throw new IllegalStateException(
+          "cluster.enabled and cluster.isolation need a clustered Vert.x:"
+              + " Vertx.builder().withClusterManager(…).buildClustered()");
+    }
+    cluster = new WorkerAddresses(options.bus().addressPrefix(), ClusterSecret.of(settings));
+    if (settings.hasLanes()) {
+      worker = UUID.randomUUID().toString().substring(24);
+    }
+    if (settings.role() == RagbusOptions.Cluster.Role.WORKER) {
+      return Future.succeededFuture();
+    }
+    front =
+        new Front(
+            vertx,
+            options,
+            cluster,
+            worker,
+            worker == null ? metrics : new ServiceMetrics(cluster.prefix() + ".front"),
+            System::nanoTime);
+    return front.start();
+  }
+
+  private Future<Void> startLanes() {
     requests =
         new LastRequests(options.lanes().inference(), options.lanes().function(), System::nanoTime);
     streams = new BusStreams(vertx, System::nanoTime);
@@ -116,7 +171,45 @@ public final class RagbusVerticle extends VerticleBase {
         .compose(done -> startFunctions())
         .compose(done -> context.executeBlocking(() -> openCrashFile(cacheFolder), false))
         .onSuccess(this::keepIn)
-        .onSuccess(done -> state = state == State.STARTING ? State.SERVING : state);
+        .onSuccess(done -> state = state == State.STARTING ? State.SERVING : state)
+        .compose(done -> announce());
+  }
+
+  private Future<Void> announce() {
+    if (worker == null) {
+      return Future.succeededFuture();
+    }
+    announcer =
+        new Announcer(
+            vertx, cluster, worker, options.cluster().announceInterval(), this::announcement);
+    return announcer.start();
+  }
+
+  private Announcement announcement(String node, String proof) {
+    Stats.Queue queue = batcher.stats();
+    return new Announcement(
+        worker,
+        node,
+        announcedState(),
+        options.lanes().inference(),
+        queue.items(),
+        options.batching().maxQueueItems(),
+        queue.tokens(),
+        options.batching().maxQueueTokens(),
+        batcher.tokensPerSecond(),
+        models.defaultEmbedding(),
+        models.defaultReranker(),
+        models.names(),
+        functions.names(),
+        metrics.operations().values().stream().mapToLong(Stats.Operation::accepted).sum(),
+        proof);
+  }
+
+  private Announcement.State announcedState() {
+    if (state != State.SERVING) {
+      return Announcement.State.DRAINING;
+    }
+    return health().up() ? Announcement.State.SERVING : Announcement.State.DOWN;
   }
 
   private PythonEnvironment environment(Path cacheFolder) {
@@ -203,7 +296,7 @@ public final class RagbusVerticle extends VerticleBase {
   }
 
   private void serve() {
-    Addresses at = options.bus().addresses();
+    Addresses at = worker == null ? options.bus().addresses() : cluster.of(worker);
     Duration embedding = options.python().timeout("embed_texts");
     Duration ranking = options.python().timeout("rerank_texts");
     Duration loading = options.python().timeout("load_model");
@@ -278,7 +371,10 @@ public final class RagbusVerticle extends VerticleBase {
         other,
         (q, c) -> Future.succeededFuture(health()));
     serve(at.stats(), "stats", NoArguments.class, other, (q, c) -> stats());
-    vertx.eventBus().<JsonObject>consumer(at.cancel(), message -> cancel(message.body()));
+    vertx
+        .eventBus()
+        .<JsonObject>consumer(
+            options.bus().addresses().cancel(), message -> cancel(message.body()));
   }
 
   private <Q extends Record, R extends Record> void serve(
@@ -305,7 +401,13 @@ public final class RagbusVerticle extends VerticleBase {
             metrics.operation(name),
             requests,
             System::nanoTime);
-    vertx.eventBus().consumer(address, endpoint::handle);
+    if (worker == null) {
+      // On a clustered bus too, other nodes are served only where the options say so.
+      vertx.eventBus().localConsumer(address, endpoint::handle);
+    } else {
+      Handler<Message<Object>> guarded = cluster.guarded(worker, endpoint::handle);
+      vertx.eventBus().consumer(address, guarded);
+    }
   }
 
   /** The operations, if requests that need Python can be served now. */
@@ -355,6 +457,17 @@ public final class RagbusVerticle extends VerticleBase {
   private void probe() {
     if (engine != null) {
       engine.probe();
+    }
+    if (announcer != null && announcedState() != announced) {
+      tell();
+    }
+  }
+
+  /** Tells the fronts at once what has changed. */
+  private void tell() {
+    if (announcer != null) {
+      announced = announcedState();
+      announcer.tell();
     }
   }
 
@@ -425,7 +538,7 @@ public final class RagbusVerticle extends VerticleBase {
         .map(
             both ->
                 new Stats(
-                    metrics.stats(),
+                    metrics.operations(),
                     batcher.stats(),
                     engine.lanes(),
                     serving.models(),
@@ -441,15 +554,18 @@ public final class RagbusVerticle extends VerticleBase {
   private Future<Void> drain() {
     if (drain == null) {
       state = State.DRAINING;
+      tell();
       Promise<Void> done = Promise.promise();
       drain = done.future();
       long millis = options.lanes().drainTimeout().toMillis();
       long timer = vertx.setTimer(millis, id -> giveUp(done));
+      Future<Void> passedOn = front == null ? Future.succeededFuture() : front.close();
       Future<Void> idle =
           functions == null
               ? Future.succeededFuture()
               : Future.all(batcher.drained(), functions.drained()).mapEmpty();
-      idle.compose(v -> streams.closed())
+      Future.all(passedOn, idle)
+          .compose(v -> streams.closed())
           .onComplete(
               result -> {
                 vertx.cancelTimer(timer);
@@ -478,14 +594,41 @@ public final class RagbusVerticle extends VerticleBase {
   @Override
   public Future<?> stop() {
     state = State.DRAINING;
-    metrics.close();
-    return crashFile == null
-        ? Future.succeededFuture()
-        : context.executeBlocking(
-            () -> {
-              crashFile.close();
-              return null;
-            },
-            false);
+    return leaveCluster()
+        .compose(
+            left -> {
+              metrics.close();
+              return crashFile == null
+                  ? Future.succeededFuture()
+                  : context.executeBlocking(
+                      () -> {
+                        crashFile.close();
+                        return null;
+                      },
+                      false);
+            });
+  }
+
+  /** A front without lanes has yet to drain; one with lanes has done so with them. */
+  private Future<Void> leaveCluster() {
+    if (announcer != null) {
+      announcer.stop();
+    }
+    if (front == null) {
+      if (cluster == null && options != null) {
+        ServedHere.end(vertx, options.bus().addressPrefix());
+      }
+      return Future.succeededFuture();
+    }
+    Future<Void> drained =
+        options.cluster().hasLanes() ? Future.succeededFuture() : front.close();
+    long millis = options.lanes().drainTimeout().toMillis();
+    return drained
+        .timeout(millis, TimeUnit.MILLISECONDS)
+        .transform(
+            ended -> {
+              front.stop();
+              return Future.succeededFuture();
+            });
   }
 }

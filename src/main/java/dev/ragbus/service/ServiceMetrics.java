@@ -6,6 +6,7 @@ import dev.ragbus.ModelInfo;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.Stats;
+import dev.ragbus.cluster.FrontMeters;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.DistributionSummary;
 import io.micrometer.core.instrument.FunctionCounter;
@@ -39,7 +40,7 @@ import java.util.stream.LongStream;
  * application's where Vert.x has one. Belongs to the service's event loop; meters are read
  * anywhere.
  */
-final class ServiceMetrics implements AutoCloseable {
+final class ServiceMetrics implements FrontMeters, AutoCloseable {
   private static final List<String> ROLES =
       List.of("inference", "control", "loader", "fetcher", "memory", "function");
 
@@ -60,6 +61,8 @@ final class ServiceMetrics implements AutoCloseable {
   private volatile Stats.Functions functionTotals = new Stats.Functions(0, 0, 0, 0, 0, 0, Map.of());
   private volatile List<Stats.Lane> lanes = List.of();
   private volatile int openStreams;
+  private volatile int workersServing;
+  private volatile int workersOthers;
   private final Timer pass;
   private final DistributionSummary passRows;
   private final DistributionSummary passTokens;
@@ -87,6 +90,8 @@ final class ServiceMetrics implements AutoCloseable {
     gauge("ragbus.function.waiting", of -> of.functionTotals.waiting());
     gauge("ragbus.function.running", of -> of.functionTotals.running());
     gauge("ragbus.streams.open", of -> of.openStreams);
+    gauge("ragbus.cluster.workers.serving", of -> of.workersServing);
+    gauge("ragbus.cluster.workers.other", of -> of.workersOthers);
     ROLES.forEach(this::lanesOf);
     counter("ragbus.function.dropped", of -> of.functionTotals.dropped());
     counter("ragbus.function.tainted", of -> of.functionTotals.tainted());
@@ -186,12 +191,28 @@ final class ServiceMetrics implements AutoCloseable {
     openStreams = streams;
   }
 
-  /** The meters of an operation. */
-  Operation operation(String name) {
+  @Override
+  public Operation operation(String name) {
     return operations.computeIfAbsent(name, Operation::new);
   }
 
-  Map<String, Stats.Operation> stats() {
+  @Override
+  public void repeated(Kind kind) {
+    Counter.builder("ragbus.cluster.repeated")
+        .description("requests sent to another worker after a failure of the first")
+        .tags(tags.and("kind", kind.name()))
+        .register(registry)
+        .increment();
+  }
+
+  @Override
+  public void workers(int serving, int others) {
+    workersServing = serving;
+    workersOthers = others;
+  }
+
+  @Override
+  public Map<String, Stats.Operation> operations() {
     Map<String, Stats.Operation> stats = new LinkedHashMap<>();
     operations.forEach((name, operation) -> stats.put(name, operation.stats()));
     return stats;
@@ -218,8 +239,7 @@ final class ServiceMetrics implements AutoCloseable {
     registry.close();
   }
 
-  /** An operation's meters. */
-  final class Operation {
+  final class Operation implements FrontMeters.Operation {
     private final Timer timer;
     private final Timer waiting;
     private final Timer tokenizing;
@@ -275,15 +295,18 @@ final class ServiceMetrics implements AutoCloseable {
       tokens.increment(promptTokens);
     }
 
-    void accepted() {
+    @Override
+    public void accepted() {
       accepted.increment();
     }
 
-    void answered(long nanos) {
+    @Override
+    public void answered(long nanos) {
       timer.record(nanos, TimeUnit.NANOSECONDS);
     }
 
-    void failed(Kind kind) {
+    @Override
+    public void failed(Kind kind) {
       failures(kind).increment();
     }
 

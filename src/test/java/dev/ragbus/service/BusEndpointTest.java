@@ -264,7 +264,7 @@ class BusEndpointTest {
     ask(JSON);
     ask(EmbedRequest.of("a"));
     refused(new JsonObject(), new DeliveryOptions());
-    Stats.Operation stats = metrics.stats().get("embed");
+    Stats.Operation stats = metrics.operations().get("embed");
     assertThat(stats.accepted()).isEqualTo(3);
     assertThat(stats.answered()).isEqualTo(2);
     assertThat(stats.failed()).isEqualTo(Map.of("INVALID", 1L));

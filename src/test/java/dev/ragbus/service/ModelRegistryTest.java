@@ -150,7 +150,8 @@ class ModelRegistryTest {
             "cls",
             false,
             java.util.Map.of("query", "q: "),
-            true);
+            true,
+            null);
     load(spec);
     String loadId = engine.loads.get(0).body().getString("load_id");
     assertThat(loadId).isNotBlank();
@@ -436,6 +437,7 @@ class ModelRegistryTest {
         null,
         ModelSpec.Source.LOCAL,
         path,
+        null,
         null,
         null,
         null,

@@ -30,7 +30,7 @@ class ServiceMetricsTest {
       embed.answered(4_000_000);
       embed.failed(Kind.TIMEOUT);
       embed.failed(Kind.TIMEOUT);
-      Stats.Operation stats = metrics.stats().get("embed");
+      Stats.Operation stats = metrics.operations().get("embed");
       assertThat(stats.accepted()).isEqualTo(5);
       assertThat(stats.answered()).isEqualTo(2);
       assertThat(stats.failed()).isEqualTo(Map.of("TIMEOUT", 2L));
@@ -61,7 +61,7 @@ class ServiceMetricsTest {
     try (ServiceMetrics metrics = new ServiceMetrics("rag")) {
       assertThat(metrics.operation("embed")).isSameAs(metrics.operation("embed"));
       metrics.operation("rerank");
-      assertThat(metrics.stats()).containsOnlyKeys("embed", "rerank");
+      assertThat(metrics.operations()).containsOnlyKeys("embed", "rerank");
     }
   }
 

@@ -1,0 +1,630 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.ragbus.cluster;
+
+import dev.ragbus.Addresses;
+import dev.ragbus.Cleanup;
+import dev.ragbus.FunctionInfo;
+import dev.ragbus.FunctionList;
+import dev.ragbus.FunctionName;
+import dev.ragbus.FunctionSpec;
+import dev.ragbus.Health;
+import dev.ragbus.JsonBodies;
+import dev.ragbus.ModelList;
+import dev.ragbus.ModelLoad;
+import dev.ragbus.ModelQuery;
+import dev.ragbus.ModelSpec;
+import dev.ragbus.ModelsCleared;
+import dev.ragbus.NoArguments;
+import dev.ragbus.RagbusException;
+import dev.ragbus.RagbusException.Kind;
+import dev.ragbus.RagbusOptions;
+import dev.ragbus.ServedHere;
+import dev.ragbus.Stats;
+import dev.ragbus.StreamControl;
+import dev.ragbus.StreamError;
+import io.vertx.core.Future;
+import io.vertx.core.Handler;
+import io.vertx.core.Promise;
+import io.vertx.core.Vertx;
+import io.vertx.core.eventbus.DeliveryOptions;
+import io.vertx.core.eventbus.Message;
+import io.vertx.core.eventbus.MessageConsumer;
+import io.vertx.core.internal.VertxInternal;
+import io.vertx.core.json.JsonObject;
+import io.vertx.core.spi.cluster.ClusterManager;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BiFunction;
+import java.util.function.Function;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
+import java.util.random.RandomGenerator;
+
+/**
+ * The public addresses of a cluster: each request goes to a worker that may have it, and to another
+ * one where that one refuses it or is lost. Belongs to the event loop that it was started on.
+ *
+ * <p>It knows its workers by what they announce. What a worker has is failed or sent again at once
+ * when its node leaves the cluster, when its process ends ({@link #lost}), or when it has told
+ * nothing for long. An answer that comes later than that is dropped: each request is answered once.
+ */
+public final class Front {
+  private static final System.Logger LOG = System.getLogger(Front.class.getName());
+
+  /** How soon it is seen that a node has left. */
+  private static final long TICK_MILLIS = 50;
+
+  /** The worker's own answer to a missed deadline says more, so it goes first. */
+  private static final long WORKER_GRACE_MILLIS = 100;
+
+  private static final long RETRY_AFTER_MILLIS = 1_000;
+
+  private final Vertx vertx;
+  private final RagbusOptions options;
+  private final WorkerAddresses addresses;
+  private final Addresses at;
+  private final String near;
+  private final FrontMeters meters;
+  private final LongSupplier nanoClock;
+  private final ClusterManager cluster;
+  private final Workers workers;
+  private final Router router = new Router(RandomGenerator.getDefault());
+  private final List<MessageConsumer<?>> consumers = new ArrayList<>();
+
+  /** Functions that were registered by message: workers that come later get them too. */
+  private final Map<String, FunctionSpec> registered = new LinkedHashMap<>();
+
+  private final Promise<Void> firstWorker = Promise.promise();
+  private final Promise<Void> drained = Promise.promise();
+  private Supplier<List<Health.Check>> otherChecks = List::of;
+  private Handler<String> onWorker = id -> {};
+  private long timer;
+  private int underWay;
+  private boolean closing;
+
+  /**
+   * A front that has yet to start.
+   *
+   * @param near the id of the worker in the same process; null for none
+   */
+  public Front(
+      Vertx vertx,
+      RagbusOptions options,
+      WorkerAddresses addresses,
+      String near,
+      FrontMeters meters,
+      LongSupplier nanoClock) {
+    this.vertx = vertx;
+    this.options = options;
+    this.addresses = addresses;
+    this.at = options.bus().addresses();
+    this.near = near;
+    this.meters = meters;
+    this.nanoClock = nanoClock;
+    this.cluster = ((VertxInternal) vertx).clusterManager();
+    this.workers =
+        new Workers(
+            addresses, options.models(), options.cluster().announceInterval().toNanos());
+  }
+
+  /** Further things that {@code rag.health} tells; the front is up only while all of them are. */
+  public void otherChecks(Supplier<List<Health.Check>> checks) {
+    otherChecks = checks;
+  }
+
+  /** Who is told the id of each worker that comes. */
+  public void onWorker(Handler<String> handler) {
+    onWorker = handler;
+  }
+
+  /** Serves the public addresses, and looks for workers; completes when it can be reached. */
+  public Future<Void> start() {
+    Duration embedding = options.python().timeout("embed_texts");
+    Duration ranking = options.python().timeout("rerank_texts");
+    Duration loading = options.python().timeout("load_model");
+    Duration clearing = options.python().timeout("clear_cache");
+    Duration other = options.python().defaultTimeout();
+    pass("embed", Addresses::embed, Route.Target.EMBEDDING, embedding, true);
+    pass("rerank", Addresses::rerank, Route.Target.RANKING, ranking, true);
+    pass("rerank.stream", Addresses::rerankStream, Route.Target.RANKING, ranking, true);
+    pass("tokenize", Addresses::tokenize, Route.Target.EMBEDDING, other, true);
+    pass("decode", Addresses::decode, Route.Target.EMBEDDING, other, true);
+    pass("models.get", Addresses::getModel, Route.Target.MODEL, other, true);
+    pass("functions.get", Addresses::getFunction, Route.Target.FUNCTION, other, true);
+    pass("functions.call", Addresses::callFunction, Route.Target.FUNCTION, other, false);
+    pass("functions.stream", Addresses::streamFunction, Route.Target.FUNCTION, other, false);
+    this.<NoArguments, ModelList>gather(
+        "models.list",
+        Addresses::listModels,
+        NoArguments.class,
+        other,
+        (none, replies) -> Merged.lists(values(replies)));
+    this.<NoArguments, FunctionList>gather(
+        "functions.list",
+        Addresses::listFunctions,
+        NoArguments.class,
+        other,
+        (none, replies) -> Merged.functions(values(replies)));
+    this.<NoArguments, Stats>gather(
+        "stats",
+        Addresses::stats,
+        NoArguments.class,
+        other,
+        (none, replies) -> Merged.stats(meters.operations(), replies));
+    this.<ModelSpec, ModelLoad>change(
+        "models.load",
+        Addresses::loadModel,
+        ModelSpec.class,
+        loading,
+        (spec, replies) -> Merged.loads(replies));
+    this.<ModelQuery, ModelsCleared>change(
+        "models.clear",
+        Addresses::clearModels,
+        ModelQuery.class,
+        clearing,
+        (query, replies) -> Merged.clearings(replies));
+    this.<NoArguments, Cleanup>change(
+        "memory.cleanup",
+        Addresses::cleanup,
+        NoArguments.class,
+        clearing,
+        (none, replies) -> Merged.cleanups(replies));
+    this.<FunctionSpec, FunctionInfo>change(
+        "functions.register",
+        Addresses::registerFunction,
+        FunctionSpec.class,
+        other,
+        (spec, replies) -> {
+          registered.put(spec.name(), spec);
+          return replies.get(0);
+        });
+    this.<FunctionName, FunctionName>change(
+        "functions.unregister",
+        Addresses::unregisterFunction,
+        FunctionName.class,
+        other,
+        (name, replies) -> {
+          registered.remove(name.name());
+          return name;
+        });
+    serve(at.health(), false, this::answerHealth);
+    consumers.add(
+        vertx
+            .eventBus()
+            .<JsonObject>consumer(addresses.announcements(), told -> told(told.body())));
+    timer = vertx.setPeriodic(TICK_MILLIS, id -> tick());
+    ServedHere.begin(vertx, at.prefix());
+    List<Future<Void>> listening = consumers.stream().map(MessageConsumer::completion).toList();
+    return Future.all(listening)
+        .onSuccess(done -> vertx.eventBus().publish(addresses.questions(), new JsonObject()))
+        .mapEmpty();
+  }
+
+  /** Completes when a worker has come. */
+  public Future<Void> firstWorker() {
+    return firstWorker.future();
+  }
+
+  private void pass(
+      String name,
+      Function<Addresses, String> address,
+      Route.Target target,
+      Duration maxTimeout,
+      boolean repeatable) {
+    Route route = new Route(name, address, target, maxTimeout, repeatable);
+    serve(address.apply(at), false, message -> forward(accepted(message, route)));
+  }
+
+  /** Asks all workers; those that cannot answer are passed over as long as one can. */
+  private <Q extends Record, R extends Record> void gather(
+      String name,
+      Function<Addresses, String> address,
+      Class<Q> type,
+      Duration maxTimeout,
+      BiFunction<Q, Map<String, R>, R> merge) {
+    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, true);
+    serve(
+        address.apply(at),
+        false,
+        message -> askAll(accepted(message, route), type, false, merge));
+  }
+
+  /** Changes something on all workers, or on as many as the request says; each of them must. */
+  private <Q extends Record, R extends Record> void change(
+      String name,
+      Function<Addresses, String> address,
+      Class<Q> type,
+      Duration maxTimeout,
+      BiFunction<Q, List<R>, R> merge) {
+    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, true);
+    serve(
+        address.apply(at),
+        true,
+        message ->
+            this.<Q, R>askAll(
+                accepted(message, route),
+                type,
+                true,
+                (request, replies) -> merge.apply(request, values(replies))));
+  }
+
+  private static <R> List<R> values(Map<String, R> replies) {
+    return List.copyOf(replies.values());
+  }
+
+  private void serve(String address, boolean admin, Handler<Message<Object>> handler) {
+    boolean toOthers =
+        switch (options.cluster().serve()) {
+          case NONE -> false;
+          case USE -> !admin;
+          case ALL -> true;
+        };
+    consumers.add(
+        toOthers
+            ? vertx.eventBus().consumer(address, handler)
+            : vertx.eventBus().localConsumer(address, handler));
+  }
+
+  private Forwarded accepted(Message<Object> message, Route route) {
+    long now = nanoClock.getAsLong();
+    meters.operation(route.name()).accepted();
+    underWay++;
+    long millis = Headers.timeoutMillis(message.headers(), route.maxTimeout());
+    long deadlineNanos = now + millis * 1_000_000;
+    return new Forwarded(message, route, now, deadlineNanos, Requests.tokens(message.body()));
+  }
+
+  /** Sends a request to a worker that may have it, or answers it with why there is none. */
+  private void forward(Forwarded request) {
+    if (closing) {
+      fail(request, RagbusException.of(Kind.UNAVAILABLE, "the service is shutting down"));
+      return;
+    }
+    List<Worker> candidates = untried(request);
+    List<Worker> free = candidates.stream().filter(each -> !each.full(request.tokens())).toList();
+    long millis = request.millisLeft(nanoClock.getAsLong());
+    if (candidates.isEmpty()) {
+      fail(request, noWorker());
+    } else if (free.isEmpty()) {
+      fail(request, full(candidates.size()));
+    } else if (millis <= 0) {
+      fail(request, RagbusException.of(Kind.TIMEOUT, "the deadline passed before a worker had it"));
+    } else {
+      send(request, router.choose(free, nearOf(free)), millis);
+    }
+  }
+
+  private List<Worker> untried(Forwarded request) {
+    return workers.candidates(request.route().target(), request.name()).stream()
+        .filter(each -> !request.tried(each))
+        .toList();
+  }
+
+  private Worker nearOf(List<Worker> candidates) {
+    return near == null
+        ? null
+        : candidates.stream().filter(each -> each.id().equals(near)).findFirst().orElse(null);
+  }
+
+  private RagbusException noWorker() {
+    return RagbusException.of(
+        Kind.UNAVAILABLE,
+        workers.serving().isEmpty()
+            ? "no worker of the cluster is there"
+            : "no worker of the cluster has the default model",
+        true,
+        RETRY_AFTER_MILLIS,
+        null);
+  }
+
+  private static RagbusException full(int count) {
+    return RagbusException.of(
+        Kind.OVERLOADED,
+        "the queues of all " + count + " workers are full",
+        true,
+        RETRY_AFTER_MILLIS,
+        null);
+  }
+
+  private void send(Forwarded request, Worker worker, long millis) {
+    boolean ofModel = request.route().target() != Route.Target.FUNCTION;
+    String model = ofModel ? request.name() : null;
+    workers.loads(worker, model);
+    request.sentTo(worker);
+    send(worker, request, request.message().body(), request.tokens(), millis)
+        .onComplete(
+            answer -> {
+              workers.loaded(worker, model);
+              if (answer.succeeded()) {
+                answer(request, worker, answer.result());
+              } else {
+                failedThere(request, Headers.typed(answer.cause(), millis));
+              }
+            });
+  }
+
+  /** Sends a body to a worker; completes once, with its answer or that it is lost. */
+  private Future<Message<Object>> send(
+      Worker worker, Forwarded request, Object body, long tokens, long millis) {
+    DeliveryOptions delivery =
+        new DeliveryOptions()
+            .setSendTimeout(millis + WORKER_GRACE_MILLIS)
+            .setHeaders(Headers.forWorker(request.message().headers(), millis));
+    addresses.prove(delivery.getHeaders(), worker.id());
+    Worker.Sent sent = worker.sent(tokens);
+    vertx
+        .eventBus()
+        .request(request.route().address().apply(worker.addresses()), body, delivery)
+        .onComplete(
+            reply -> {
+              if (reply.succeeded()) {
+                sent.answer().tryComplete(reply.result());
+              } else {
+                sent.answer().tryFail(reply.cause());
+              }
+            });
+    return sent.answer().future();
+  }
+
+  private void failedThere(Forwarded request, RagbusException failure) {
+    boolean elsewhere =
+        !closing
+            && request.mayGoElsewhere(failure.kind())
+            && request.millisLeft(nanoClock.getAsLong()) > 0
+            && untried(request).stream().anyMatch(each -> !each.full(request.tokens()));
+    if (elsewhere) {
+      meters.repeated(failure.kind());
+      if (failure.kind() == Kind.LANE_LOST) {
+        request.repeat();
+      }
+      forward(request);
+    } else {
+      fail(request, failure);
+    }
+  }
+
+  private void answer(Forwarded request, Worker worker, Message<Object> answer) {
+    String stream = request.message().headers().get(Addresses.STREAM_ADDRESS_HEADER);
+    if (stream != null) {
+      // Its frames go straight to the caller; that the worker is lost is for the front to tell.
+      worker.streams(
+          new Worker.OpenStream(
+              streamId(answer.body()),
+              stream,
+              request.route().repeatable(),
+              request.deadlineNanos()),
+          nanoClock.getAsLong());
+    }
+    answer(request, answer.body(), new DeliveryOptions().setHeaders(answer.headers()));
+  }
+
+  private static String streamId(Object accepted) {
+    return accepted instanceof StreamControl control
+        ? control.id()
+        : accepted instanceof JsonObject json ? json.getString("id") : null;
+  }
+
+  private void answer(Forwarded request, Object body, DeliveryOptions delivery) {
+    long nanos = nanoClock.getAsLong() - request.arrivedNanos();
+    meters.operation(request.route().name()).answered(nanos);
+    request.message().reply(body, delivery);
+    ended();
+  }
+
+  private void fail(Forwarded request, RagbusException failure) {
+    meters.operation(request.route().name()).failed(failure.kind());
+    Headers.fail(request.message(), failure);
+    ended();
+  }
+
+  private void ended() {
+    underWay--;
+    if (closing && underWay == 0) {
+      drained.tryComplete();
+    }
+  }
+
+  /** Asks workers side by side, and answers with all that they say in one. */
+  private <Q extends Record, R extends Record> void askAll(
+      Forwarded request, Class<Q> type, boolean each, BiFunction<Q, Map<String, R>, R> merge) {
+    Object body = request.message().body();
+    try {
+      if (closing) {
+        throw RagbusException.of(Kind.UNAVAILABLE, "the service is shutting down");
+      }
+      Q typed = typed(body, type);
+      List<Worker> asked = asked(typed);
+      if (asked.isEmpty()) {
+        throw noWorker();
+      }
+      long millis = Math.max(1, request.millisLeft(nanoClock.getAsLong()));
+      List<Future<Message<Object>>> answers =
+          asked.stream().map(worker -> send(worker, request, typed, 1, millis)).toList();
+      Future.join(answers)
+          .onComplete(
+              all -> {
+                try {
+                  R merged = merge.apply(typed, replies(asked, answers, each, millis));
+                  answer(
+                      request,
+                      body instanceof JsonObject ? JsonBodies.format(merged) : merged,
+                      new DeliveryOptions());
+                } catch (RagbusException failure) {
+                  fail(request, failure);
+                }
+              });
+    } catch (RagbusException refused) {
+      fail(request, refused);
+    }
+  }
+
+  private static <Q extends Record> Q typed(Object body, Class<Q> type) {
+    if (type.isInstance(body)) {
+      return type.cast(body);
+    }
+    if (body instanceof JsonObject json) {
+      return JsonBodies.parse(json, type);
+    }
+    throw RagbusException.invalid("the body must be a JSON object or a " + type.getSimpleName());
+  }
+
+  /** All, but for a model that is to be on fewer: those that have it, then those with least to do. */
+  private List<Worker> asked(Record request) {
+    List<Worker> serving = workers.serving();
+    if (!(request instanceof ModelSpec spec) || spec.workers() == null) {
+      return serving;
+    }
+    if (spec.workers() > serving.size()) {
+      throw RagbusException.invalid(
+          "workers must be at most " + serving.size() + ", which are there, not " + spec.workers());
+    }
+    return serving.stream()
+        .sorted(
+            Comparator.comparing((Worker each) -> !each.told().models().contains(spec.modelName()))
+                .thenComparingDouble(Worker::waitSeconds))
+        .limit(spec.workers())
+        .toList();
+  }
+
+  @SuppressWarnings("unchecked")
+  private static <R extends Record> Map<String, R> replies(
+      List<Worker> asked, List<Future<Message<Object>>> answers, boolean each, long millis) {
+    Map<String, R> replies = new LinkedHashMap<>();
+    RagbusException failure = null;
+    for (int i = 0; i < asked.size(); i++) {
+      if (answers.get(i).succeeded()) {
+        replies.put(asked.get(i).id(), (R) answers.get(i).result().body());
+      } else {
+        failure = Headers.typed(answers.get(i).cause(), millis);
+      }
+    }
+    if (failure != null && (each || replies.isEmpty())) {
+      throw failure;
+    }
+    return replies;
+  }
+
+  private void told(JsonObject body) {
+    Announcement told;
+    try {
+      told = JsonBodies.parse(body, Announcement.class);
+    } catch (RagbusException unreadable) {
+      LOG.log(System.Logger.Level.WARNING, "an announcement cannot be read: {0}", unreadable);
+      return;
+    }
+    if (workers.told(told, nanoClock.getAsLong())) {
+      firstWorker.tryComplete();
+      onWorker.handle(told.worker());
+      giveFunctions(told);
+    }
+  }
+
+  private void giveFunctions(Announcement newcomer) {
+    Addresses there = addresses.of(newcomer.worker());
+    for (FunctionSpec spec : registered.values()) {
+      if (!newcomer.functions().contains(spec.name())) {
+        DeliveryOptions delivery = new DeliveryOptions();
+        addresses.prove(delivery.getHeaders(), newcomer.worker());
+        vertx
+            .eventBus()
+            .request(there.registerFunction(), spec, delivery)
+            .onFailure(
+                failure ->
+                    LOG.log(
+                        System.Logger.Level.WARNING,
+                        "worker {0} did not take function {1}: {2}",
+                        newcomer.worker(),
+                        spec.name(),
+                        failure.getMessage()));
+      }
+    }
+  }
+
+  private void tick() {
+    long now = nanoClock.getAsLong();
+    workers.takeLost(new HashSet<>(cluster.getNodes()), now).forEach(this::gone);
+    int serving = workers.serving().size();
+    meters.workers(serving, workers.all().size() - serving);
+  }
+
+  /** A worker's process has ended. */
+  public void lost(String worker) {
+    Worker gone = workers.take(worker);
+    if (gone != null) {
+      gone(gone);
+    }
+  }
+
+  private void gone(Worker worker) {
+    for (Worker.OpenStream stream : worker.streams(nanoClock.getAsLong())) {
+      vertx
+          .eventBus()
+          .send(stream.address(), StreamError.of(stream.id(), lost(stream.repeatable())).toJson());
+    }
+    worker.lost(lost(false));
+  }
+
+  private static RagbusException lost(boolean repeatable) {
+    return RagbusException.of(
+        Kind.LANE_LOST,
+        "the worker that had the request is gone; it may have been done",
+        repeatable,
+        0,
+        null);
+  }
+
+  /** What the front itself knows: nobody is asked, so nothing that is stuck holds it up. */
+  private void answerHealth(Message<Object> message) {
+    List<Health.Check> checks = new ArrayList<>();
+    int serving = 0;
+    for (Worker worker : workers.all()) {
+      boolean up = worker.serving() && worker.known();
+      serving += up ? 1 : 0;
+      checks.add(
+          new Health.Check("worker " + worker.id(), up ? "UP" : "DOWN", worker.described()));
+    }
+    checks.add(
+        0,
+        new Health.Check(
+            "workers", serving > 0 ? "UP" : "DOWN", serving + " of " + workers.all().size()));
+    List<Health.Check> others = otherChecks.get();
+    checks.addAll(others);
+    boolean up =
+        !closing && serving > 0 && others.stream().allMatch(each -> each.status().equals("UP"));
+    Health health =
+        new Health(up ? "UP" : "DOWN", firstWorker.future().isComplete(), checks);
+    message.reply(message.body() instanceof JsonObject ? JsonBodies.format(health) : health);
+  }
+
+  /**
+   * Refuses new requests and completes when those that were accepted are answered. The caller
+   * bounds the time.
+   */
+  public Future<Void> close() {
+    closing = true;
+    if (underWay == 0) {
+      drained.tryComplete();
+    }
+    return drained.future();
+  }
+
+  /** Serves no more: what is still under way is answered with a failure. */
+  public void stop() {
+    closing = true;
+    vertx.cancelTimer(timer);
+    ServedHere.end(vertx, at.prefix());
+    workers
+        .all()
+        .forEach(
+            each ->
+                each.lost(
+                    RagbusException.of(
+                        Kind.UNAVAILABLE, "the service was shut down before the work had ended")));
+    consumers.forEach(MessageConsumer::unregister);
+  }
+}

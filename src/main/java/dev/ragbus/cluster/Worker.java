@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.ragbus.cluster;
+
+import dev.ragbus.Addresses;
+import dev.ragbus.RagbusException;
+import io.vertx.core.Promise;
+import io.vertx.core.eventbus.Message;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+
+/** One worker as a front knows it. Belongs to the front's event loop. */
+final class Worker implements Router.Candidate {
+  private final String id;
+  private final Addresses addresses;
+  private final Backlog backlog = new Backlog();
+  private final Set<Sent> underWay = new LinkedHashSet<>();
+  private final List<OpenStream> streams = new ArrayList<>();
+  private Announcement told;
+  private long toldNanos;
+  private boolean silent;
+
+  Worker(String id, Addresses addresses) {
+    this.id = id;
+    this.addresses = addresses;
+  }
+
+  /** A request on its way to a worker, and its answer: the worker's, or that it is lost. */
+  static final class Sent {
+    private final long tokens;
+    private final Promise<Message<Object>> answer = Promise.promise();
+
+    private Sent(long tokens) {
+      this.tokens = tokens;
+    }
+
+    /** Completes once, with the first answer. */
+    Promise<Message<Object>> answer() {
+      return answer;
+    }
+  }
+
+  /**
+   * A stream that a worker writes to a caller.
+   *
+   * @param id the request's id
+   * @param address the caller's
+   * @param repeatable whether the request may be sent again
+   * @param endNanos when it has ended at the latest
+   */
+  record OpenStream(String id, String address, boolean repeatable, long endNanos) {}
+
+  /** It has told of itself. */
+  void told(Announcement announcement, long nowNanos) {
+    told = announcement;
+    toldNanos = nowNanos;
+    silent = false;
+    backlog.announced(announcement.tokens(), announcement.tokensPerSecond());
+  }
+
+  /** How long it has told nothing. */
+  long quietNanos(long nowNanos) {
+    return nowNanos - toldNanos;
+  }
+
+  /** Notes whether it has been silent for longer than it should. */
+  void silent(boolean silent) {
+    this.silent = silent;
+  }
+
+  /** A request of so many tokens is on its way to it, until its answer is complete. */
+  Sent sent(long tokens) {
+    Sent sent = new Sent(tokens);
+    underWay.add(sent);
+    backlog.sent(tokens);
+    sent.answer.future().onComplete(answered -> ended(sent));
+    return sent;
+  }
+
+  private void ended(Sent sent) {
+    underWay.remove(sent);
+    backlog.ended(sent.tokens);
+  }
+
+  /** It is gone: whatever is on its way to it fails. */
+  void lost(RagbusException failure) {
+    List.copyOf(underWay).forEach(sent -> sent.answer.tryFail(failure));
+  }
+
+  /** It writes a stream to a caller. */
+  void streams(OpenStream stream, long nowNanos) {
+    streams.removeIf(each -> each.endNanos() - nowNanos < 0);
+    streams.add(stream);
+  }
+
+  /** The streams that it may still be writing. */
+  List<OpenStream> streams(long nowNanos) {
+    return streams.stream().filter(each -> each.endNanos() - nowNanos >= 0).toList();
+  }
+
+  String id() {
+    return id;
+  }
+
+  /** What it has told last. */
+  Announcement told() {
+    return told;
+  }
+
+  Addresses addresses() {
+    return addresses;
+  }
+
+  /** Whether it takes requests. */
+  boolean serving() {
+    return told.state() == Announcement.State.SERVING;
+  }
+
+  /** Whether it would refuse so many more tokens. */
+  boolean full(long tokens) {
+    return told.items() >= told.maxItems() || backlog.tokens() + tokens > told.maxTokens();
+  }
+
+  @Override
+  public double waitSeconds() {
+    return backlog.waitSeconds();
+  }
+
+  @Override
+  public boolean known() {
+    return !silent;
+  }
+
+  /** What there is to see of it, in words. */
+  String described() {
+    String state = silent ? "silent" : told.state().name().toLowerCase(Locale.ROOT);
+    return state
+        + "; "
+        + told.lanes()
+        + " lanes; "
+        + backlog.tokens()
+        + " tokens to do; "
+        + told.models();
+  }
+}

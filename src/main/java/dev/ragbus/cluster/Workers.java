@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.ragbus.cluster;
+
+import dev.ragbus.RagbusOptions;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.Function;
+import java.util.function.Predicate;
+
+/**
+ * The workers that a front knows, and which of them may have a request. Belongs to the front's
+ * event loop.
+ */
+final class Workers {
+  private static final System.Logger LOG = System.getLogger(Workers.class.getName());
+
+  /** Announcements missed until a worker gets no requests. */
+  private static final int SILENT_INTERVALS = 4;
+
+  /** Announcements missed until what it has is given up. */
+  private static final int LOST_INTERVALS = 20;
+
+  private final WorkerAddresses addresses;
+  private final RagbusOptions.Models options;
+  private final long intervalNanos;
+  private final Map<String, Worker> known = new LinkedHashMap<>();
+
+  /** Which worker loads a model that none has announced, by name. */
+  private final Map<String, Worker> loading = new HashMap<>();
+
+  private String embedding;
+  private String reranker;
+
+  /**
+   * Knows none yet.
+   *
+   * @param options with the preference lists of the front
+   * @param intervalNanos how often workers tell of themselves
+   */
+  Workers(WorkerAddresses addresses, RagbusOptions.Models options, long intervalNanos) {
+    this.addresses = addresses;
+    this.options = options;
+    this.intervalNanos = intervalNanos;
+  }
+
+  /** Takes what a worker has told of itself; true where it is new. */
+  boolean told(Announcement told, long nowNanos) {
+    if (!addresses.trusted(told)) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "a worker of node {0} does not know the secret of the cluster; it gets no requests",
+          told.node());
+      return false;
+    }
+    Worker worker = known.get(told.worker());
+    boolean isNew = worker == null;
+    if (isNew) {
+      worker = new Worker(told.worker(), addresses.of(told.worker()));
+      known.put(told.worker(), worker);
+      LOG.log(System.Logger.Level.INFO, "worker {0} has come", told.worker());
+    }
+    worker.told(told, nowNanos);
+    loading.keySet().removeAll(told.models());
+    return isNew;
+  }
+
+  /**
+   * Notes who is silent, and takes away those who are gone: their node has left the cluster, or
+   * they have told nothing for too long.
+   */
+  List<Worker> takeLost(Collection<String> nodes, long nowNanos) {
+    List<Worker> lost = new ArrayList<>();
+    for (Worker worker : known.values()) {
+      long quietNanos = worker.quietNanos(nowNanos);
+      worker.silent(quietNanos > SILENT_INTERVALS * intervalNanos);
+      // One that has just told may be of a node that this one has not heard of yet.
+      boolean left =
+          !nodes.contains(worker.told().node()) && quietNanos > intervalNanos / 5;
+      if (left || quietNanos > LOST_INTERVALS * intervalNanos) {
+        lost.add(worker);
+      }
+    }
+    lost.forEach(this::remove);
+    return lost;
+  }
+
+  /** Takes a worker away; null where it is not known. */
+  Worker take(String id) {
+    Worker worker = known.get(id);
+    if (worker != null) {
+      remove(worker);
+    }
+    return worker;
+  }
+
+  private void remove(Worker worker) {
+    known.remove(worker.id());
+    loading.values().removeIf(each -> each == worker);
+    LOG.log(System.Logger.Level.WARNING, "worker {0} is gone", worker.id());
+  }
+
+  Collection<Worker> all() {
+    return known.values();
+  }
+
+  /** Those that take requests; where all have been silent for a moment, those. */
+  List<Worker> serving() {
+    List<Worker> heard =
+        known.values().stream().filter(each -> each.serving() && each.known()).toList();
+    return heard.isEmpty() ? known.values().stream().filter(Worker::serving).toList() : heard;
+  }
+
+  /** Those of the serving that may have a request. */
+  List<Worker> candidates(Route.Target target, String name) {
+    List<Worker> serving = serving();
+    return switch (target) {
+      case EMBEDDING -> name == null ? withEmbedding(serving) : withModel(serving, name);
+      case RANKING -> name == null ? withReranker(serving) : withModel(serving, name);
+      case MODEL -> name == null ? serving : withModel(serving, name);
+      case FUNCTION ->
+          orAll(serving, each -> name != null && each.told().functions().contains(name));
+      case ALL -> serving;
+    };
+  }
+
+  /** As on one machine, what the default is, is settled once and does not change later. */
+  private List<Worker> withEmbedding(List<Worker> serving) {
+    if (embedding == null) {
+      embedding = settle(serving, options.embedding(), Announcement::embedding);
+    }
+    return having(serving, embedding, Announcement::embedding);
+  }
+
+  private List<Worker> withReranker(List<Worker> serving) {
+    if (reranker == null) {
+      reranker = settle(serving, options.reranker(), Announcement::reranker);
+    }
+    return having(serving, reranker, Announcement::reranker);
+  }
+
+  private static String settle(
+      List<Worker> serving, List<String> preferred, Function<Announcement, String> model) {
+    List<String> offered =
+        serving.stream().map(each -> model.apply(each.told())).filter(Objects::nonNull).toList();
+    return preferred.stream()
+        .filter(offered::contains)
+        .findFirst()
+        .orElse(offered.isEmpty() ? null : offered.get(0));
+  }
+
+  /** Where nothing is settled, a worker says itself why there is none. */
+  private static List<Worker> having(
+      List<Worker> serving, String settled, Function<Announcement, String> model) {
+    return settled == null
+        ? serving
+        : serving.stream().filter(each -> settled.equals(model.apply(each.told()))).toList();
+  }
+
+  /** Those that have the model; else the one that loads it; else all. */
+  private List<Worker> withModel(List<Worker> serving, String name) {
+    Worker loader = loading.get(name);
+    return loader != null && serving.contains(loader)
+        ? List.of(loader)
+        : orAll(serving, each -> each.told().models().contains(name));
+  }
+
+  private static List<Worker> orAll(List<Worker> serving, Predicate<Worker> condition) {
+    List<Worker> some = serving.stream().filter(condition).toList();
+    return some.isEmpty() ? serving : some;
+  }
+
+  /** Until it has told that it has the model, others who name it go to the same worker. */
+  void loads(Worker worker, String model) {
+    if (model != null && !worker.told().models().contains(model)) {
+      loading.putIfAbsent(model, worker);
+    }
+  }
+
+  /** The request that had it load the model is over. */
+  void loaded(Worker worker, String model) {
+    if (model != null) {
+      loading.remove(model, worker);
+    }
+  }
+}
