@@ -50,8 +50,7 @@ final class ClusterNode {
   }
 
   private static EventBusOptions bus(RagbusOptions.Cluster cluster) {
-    EventBusOptions bus =
-        new EventBusOptions().setHost(cluster.host()).setPort(cluster.busPort());
+    EventBusOptions bus = new EventBusOptions().setHost(cluster.host()).setPort(cluster.busPort());
     if (cluster.tlsCertificate() != null) {
       bus.setSsl(true)
           .setKeyCertOptions(

@@ -93,7 +93,9 @@ public final class Main {
         .onFailure(failure -> new Thread(() -> main.giveUp(failure), "ragbus-exit").start());
   }
 
-  /** Deploys everything; completes when all of it serves. Blocks while the configuration is read. */
+  /**
+   * Deploys everything; completes when all of it serves. Blocks while the configuration is read.
+   */
   Future<Void> start() {
     return configuration()
         .compose(config -> vertx(config).compose(made -> deploy(config)))

@@ -108,8 +108,7 @@ public final class Front {
     this.nanoClock = nanoClock;
     this.cluster = ((VertxInternal) vertx).clusterManager();
     this.workers =
-        new Workers(
-            addresses, options.models(), options.cluster().announceInterval().toNanos());
+        new Workers(addresses, options.models(), options.cluster().announceInterval().toNanos());
   }
 
   /** Further things that {@code rag.health} tells; the front is up only while all of them are. */
@@ -229,9 +228,7 @@ public final class Front {
       BiFunction<Q, Map<String, R>, R> merge) {
     Route route = new Route(name, address, Route.Target.ALL, maxTimeout, true);
     serve(
-        address.apply(at),
-        false,
-        message -> askAll(accepted(message, route), type, false, merge));
+        address.apply(at), false, message -> askAll(accepted(message, route), type, false, merge));
   }
 
   /** Changes something on all workers, or on as many as the request says; each of them must. */
@@ -356,7 +353,7 @@ public final class Front {
             .setSendTimeout(millis + WORKER_GRACE_MILLIS)
             .setHeaders(Headers.forWorker(request.message().headers(), millis));
     addresses.prove(delivery.getHeaders(), worker.id());
-    Worker.Sent sent = worker.sent(tokens);
+    Worker.Sent sent = worker.sent(tokens, request.route().repeatable());
     vertx
         .eventBus()
         .request(request.route().address().apply(worker.addresses()), body, delivery)
@@ -473,7 +470,9 @@ public final class Front {
     throw RagbusException.invalid("the body must be a JSON object or a " + type.getSimpleName());
   }
 
-  /** All, but for a model that is to be on fewer: those that have it, then those with least to do. */
+  /**
+   * All, but for a model that is to be on fewer: those that have it, then those with least to do.
+   */
   private List<Worker> asked(Record request) {
     List<Worker> serving = workers.serving();
     if (!(request instanceof ModelSpec spec) || spec.workers() == null) {
@@ -566,7 +565,7 @@ public final class Front {
           .eventBus()
           .send(stream.address(), StreamError.of(stream.id(), lost(stream.repeatable())).toJson());
     }
-    worker.lost(lost(false));
+    worker.lost(Front::lost);
   }
 
   private static RagbusException lost(boolean repeatable) {
@@ -585,8 +584,7 @@ public final class Front {
     for (Worker worker : workers.all()) {
       boolean up = worker.serving() && worker.known();
       serving += up ? 1 : 0;
-      checks.add(
-          new Health.Check("worker " + worker.id(), up ? "UP" : "DOWN", worker.described()));
+      checks.add(new Health.Check("worker " + worker.id(), up ? "UP" : "DOWN", worker.described()));
     }
     checks.add(
         0,
@@ -596,8 +594,7 @@ public final class Front {
     checks.addAll(others);
     boolean up =
         !closing && serving > 0 && others.stream().allMatch(each -> each.status().equals("UP"));
-    Health health =
-        new Health(up ? "UP" : "DOWN", firstWorker.future().isComplete(), checks);
+    Health health = new Health(up ? "UP" : "DOWN", firstWorker.future().isComplete(), checks);
     message.reply(message.body() instanceof JsonObject ? JsonBodies.format(health) : health);
   }
 
@@ -623,8 +620,10 @@ public final class Front {
         .forEach(
             each ->
                 each.lost(
-                    RagbusException.of(
-                        Kind.UNAVAILABLE, "the service was shut down before the work had ended")));
+                    repeatable ->
+                        RagbusException.of(
+                            Kind.UNAVAILABLE,
+                            "the service was shut down before the work had ended")));
     consumers.forEach(MessageConsumer::unregister);
   }
 }

@@ -26,8 +26,7 @@ final class Merged {
 
   /** A model that several have is listed once, with their memory together. */
   static ModelList lists(List<ModelList> lists) {
-    List<ModelInfo> models =
-        distinct(lists.stream().flatMap(each -> each.cachedModels().stream()));
+    List<ModelInfo> models = distinct(lists.stream().flatMap(each -> each.cachedModels().stream()));
     return new ModelList(models, models.size());
   }
 
@@ -128,8 +127,7 @@ final class Merged {
   static Stats stats(Map<String, Stats.Operation> operations, Map<String, Stats> byWorker) {
     List<Stats> stats = List.copyOf(byWorker.values());
     List<Stats.Lane> lanes = new ArrayList<>();
-    byWorker.forEach(
-        (worker, of) -> of.lanes().forEach(lane -> lanes.add(of(worker, lane))));
+    byWorker.forEach((worker, of) -> of.lanes().forEach(lane -> lanes.add(of(worker, lane))));
     return new Stats(
         operations,
         queues(stats.stream().map(Stats::queue).toList()),
@@ -198,7 +196,6 @@ final class Merged {
 
   private static <T> Map<String, T> byKey(
       Stream<T> values, Function<T, String> key, BinaryOperator<T> both) {
-    return values.collect(
-        Collectors.toMap(key, Function.identity(), both, LinkedHashMap::new));
+    return values.collect(Collectors.toMap(key, Function.identity(), both, LinkedHashMap::new));
   }
 }

@@ -10,6 +10,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.function.Function;
 
 /** One worker as a front knows it. Belongs to the front's event loop. */
 final class Worker implements Router.Candidate {
@@ -30,10 +31,12 @@ final class Worker implements Router.Candidate {
   /** A request on its way to a worker, and its answer: the worker's, or that it is lost. */
   static final class Sent {
     private final long tokens;
+    private final boolean repeatable;
     private final Promise<Message<Object>> answer = Promise.promise();
 
-    private Sent(long tokens) {
+    private Sent(long tokens, boolean repeatable) {
       this.tokens = tokens;
+      this.repeatable = repeatable;
     }
 
     /** Completes once, with the first answer. */
@@ -71,8 +74,8 @@ final class Worker implements Router.Candidate {
   }
 
   /** A request of so many tokens is on its way to it, until its answer is complete. */
-  Sent sent(long tokens) {
-    Sent sent = new Sent(tokens);
+  Sent sent(long tokens, boolean repeatable) {
+    Sent sent = new Sent(tokens, repeatable);
     underWay.add(sent);
     backlog.sent(tokens);
     sent.answer.future().onComplete(answered -> ended(sent));
@@ -84,9 +87,9 @@ final class Worker implements Router.Candidate {
     backlog.ended(sent.tokens);
   }
 
-  /** It is gone: whatever is on its way to it fails. */
-  void lost(RagbusException failure) {
-    List.copyOf(underWay).forEach(sent -> sent.answer.tryFail(failure));
+  /** It is gone: whatever is on its way to it fails, in words for what may be repeated or not. */
+  void lost(Function<Boolean, RagbusException> failure) {
+    List.copyOf(underWay).forEach(sent -> sent.answer.tryFail(failure.apply(sent.repeatable)));
   }
 
   /** It writes a stream to a caller. */

@@ -620,8 +620,7 @@ public final class RagbusVerticle extends VerticleBase {
       }
       return Future.succeededFuture();
     }
-    Future<Void> drained =
-        options.cluster().hasLanes() ? Future.succeededFuture() : front.close();
+    Future<Void> drained = options.cluster().hasLanes() ? Future.succeededFuture() : front.close();
     long millis = options.lanes().drainTimeout().toMillis();
     return drained
         .timeout(millis, TimeUnit.MILLISECONDS)

@@ -72,13 +72,11 @@ final class FakeWorker {
   static FakeWorker start(Vertx vertx, RagbusOptions options, String id) {
     WorkerAddresses addresses =
         new WorkerAddresses(options.bus().addressPrefix(), ClusterSecret.of(options.cluster()));
-    FakeWorker worker =
-        new FakeWorker(vertx, addresses, id, options.cluster().announceInterval());
+    FakeWorker worker = new FakeWorker(vertx, addresses, id, options.cluster().announceInterval());
     JsonObject config =
         new JsonObject()
             .put("bus", new JsonObject().put("address_prefix", addresses.of(id).prefix()));
-    Await.result(
-        vertx.deployVerticle(worker.service, new DeploymentOptions().setConfig(config)));
+    Await.result(vertx.deployVerticle(worker.service, new DeploymentOptions().setConfig(config)));
     Await.result(worker.announcer.start());
     return worker;
   }

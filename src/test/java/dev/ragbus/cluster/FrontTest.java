@@ -19,7 +19,6 @@ import dev.ragbus.RagbusOptions;
 import dev.ragbus.Stats;
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
-import io.vertx.core.eventbus.DeliveryOptions;
 import io.vertx.core.eventbus.ReplyException;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
@@ -116,8 +115,7 @@ class FrontTest {
                 new JsonObject()
                     .put(
                         "embedding",
-                        new JsonArray(
-                            embedding.length == 0 ? List.of("fake") : List.of(embedding)))
+                        new JsonArray(embedding.length == 0 ? List.of("fake") : List.of(embedding)))
                     .put("reranker", new JsonArray().add("fake")))
             .put("cluster", cluster));
   }
@@ -179,5 +177,364 @@ class FrontTest {
         Await.ragbusFailure(ragbus.embed(EmbedRequest.of("x").withModel("unknown")));
     assertThat(unknown.kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
     assertThat(unknown.detail()).isEqualTo("no model 'unknown'");
+  }
+
+  @Test
+  void whatAJsonCallerAsksIsAnsweredInKind() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a");
+    seen(1);
+
+    JsonObject models =
+        Await.result(
+                frontNode
+                    .eventBus()
+                    .<JsonObject>request(new Addresses(prefix).listModels(), new JsonObject()))
+            .body();
+    assertThat(models.getInteger("total_count")).isEqualTo(3);
+    Throwable refused =
+        Await.failure(
+            frontNode
+                .eventBus()
+                .request(
+                    new Addresses(prefix).loadModel(),
+                    new JsonObject().put("model_name", "m").put("modal", "x")));
+    assertThat(refused).isInstanceOf(ReplyException.class).hasMessageStartingWith("INVALID: modal");
+    assertThat(((ReplyException) refused).failureCode()).isEqualTo(400);
+  }
+
+  @Test
+  void withoutWorkersItSaysSoAndWhenToComeAgain() {
+    front(options("{}"));
+    RagbusException failure = Await.ragbusFailure(ragbus.embed(EmbedRequest.of("x")));
+    assertThat(failure.kind()).isEqualTo(Kind.UNAVAILABLE);
+    assertThat(failure.retryAfterMillis()).isPositive();
+    Health health = Await.result(ragbus.health());
+    assertThat(health.up()).isFalse();
+    assertThat(health.initialized()).isFalse();
+  }
+
+  @Test
+  void theOneWithLessBeforeItGetsTheRequest() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a").tells(told -> with(told, 0, 50_000));
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+    for (int i = 0; i < 10; i++) {
+      Await.result(ragbus.embed(EmbedRequest.of("x")));
+    }
+    assertThat(asked(a)).isZero();
+    assertThat(asked(b)).isEqualTo(10);
+  }
+
+  private static Announcement with(Announcement told, int items, long tokens) {
+    return changed(told, told.state(), items, tokens, told.embedding(), told.models());
+  }
+
+  private static Announcement with(Announcement told, Announcement.State state) {
+    return changed(told, state, told.items(), told.tokens(), told.embedding(), told.models());
+  }
+
+  private static Announcement with(Announcement told, String embedding, String... models) {
+    return changed(told, told.state(), told.items(), told.tokens(), embedding, List.of(models));
+  }
+
+  private static Announcement changed(
+      Announcement told,
+      Announcement.State state,
+      int items,
+      long tokens,
+      String embedding,
+      List<String> models) {
+    return new Announcement(
+        told.worker(),
+        told.node(),
+        state,
+        told.lanes(),
+        items,
+        told.maxItems(),
+        tokens,
+        told.maxTokens(),
+        told.tokensPerSecond(),
+        embedding,
+        told.reranker(),
+        models,
+        told.functions(),
+        told.requests(),
+        told.proof());
+  }
+
+  @Test
+  void theOneThatHasTheNamedModelGetsTheRequest() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a").tells(told -> with(told, "fake", "fake", "rare"));
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+    for (int i = 0; i < 10; i++) {
+      Await.result(ragbus.embed(EmbedRequest.of("x").withModel("rare")));
+    }
+    assertThat(asked(a)).isEqualTo(10);
+    assertThat(asked(b)).isZero();
+  }
+
+  @Test
+  void aModelThatNobodyHasYetIsLoadedByOneForAllWhoWait() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+    List<Future<Embeddings>> waiting = new ArrayList<>();
+    for (int i = 0; i < 10; i++) {
+      String id = "held" + i;
+      waiting.add(ragbus.withRequestId(id).embed(EmbedRequest.of("hold").withModel("new")));
+    }
+    await().until(() -> a.service().ids.size() + b.service().ids.size() == 10);
+    assertThat(List.of(a.service().ids.size(), b.service().ids.size())).contains(0, 10);
+    a.service().release();
+    b.service().release();
+    waiting.forEach(Await::result);
+  }
+
+  @Test
+  void theDefaultModelIsSettledOnceByTheFrontsPreferences() {
+    RagbusOptions options = options("{}", "first", "second");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a").tells(told -> with(told, "second", "second"));
+    FakeWorker b = worker(nodeB, options, "b").tells(told -> with(told, "first", "first"));
+    seen(2);
+    for (int i = 0; i < 10; i++) {
+      Await.result(ragbus.embed(EmbedRequest.of("x")));
+    }
+    assertThat(asked(a)).isZero();
+    b.tells(told -> with(told, Announcement.State.DOWN));
+    seen(1);
+    RagbusException failure = Await.ragbusFailure(ragbus.embed(EmbedRequest.of("x")));
+    assertThat(failure.kind()).isEqualTo(Kind.UNAVAILABLE);
+    assertThat(asked(a)).as("vectors of two models do not mix").isZero();
+  }
+
+  @Test
+  void aFullWorkerIsNotAskedAndFullOnesAreToldOf() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a").tells(told -> with(told, 100, 0));
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+    for (int i = 0; i < 10; i++) {
+      Await.result(ragbus.embed(EmbedRequest.of("x")));
+    }
+    assertThat(asked(a)).isZero();
+    b.tells(told -> with(told, 100, 0));
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(Await.ragbusFailure(ragbus.embed(EmbedRequest.of("x"))).kind())
+                    .isEqualTo(Kind.OVERLOADED));
+  }
+
+  @Test
+  void whatAWorkerRefusesAnotherGets() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a");
+    worker(nodeB, options, "b");
+    seen(2);
+    for (Kind kind : List.of(Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.NOT_INITIALIZED)) {
+      RagbusException failure = Await.ragbusFailure(ragbus.embed(EmbedRequest.of("fail:" + kind)));
+      assertThat(failure.kind()).isEqualTo(kind);
+      assertThat(meters.repeated).as("both were asked").containsEntry(kind, 1);
+    }
+    assertThat(Await.ragbusFailure(ragbus.embed(EmbedRequest.of("fail:PYTHON"))).kind())
+        .isEqualTo(Kind.PYTHON);
+    assertThat(meters.repeated).doesNotContainKey(Kind.PYTHON);
+  }
+
+  @Test
+  void whatAWorkerHadIsSentToAnotherOnceItsNodeHasLeft() {
+    RagbusOptions options = options("{}");
+    front(options);
+    Vertx leaving = CLUSTER.node();
+    FakeWorker a = worker(leaving, options, "a");
+    seen(1);
+    Future<String> held = a.service().holding();
+    Future<Embeddings> embedding = ragbus.withRequestId("moved").embed(EmbedRequest.of("hold"));
+    Future<?> call = ragbus.withRequestId("call").call(new FunctionCall("hold", null, null));
+    Await.result(held);
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+
+    Future<String> heldByB = b.service().holding();
+    workers.remove(a);
+    CLUSTER.end(leaving);
+    assertThat(Await.result(heldByB)).isEqualTo("moved");
+    b.service().release();
+    assertThat(Await.result(embedding).values()).containsExactly(4, 4 / 3f, -4);
+    RagbusException lost = Await.ragbusFailure(call);
+    assertThat(lost.kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(lost.retryable()).as("a call may not be repeated").isFalse();
+    assertThat(b.service().ids).containsExactly("moved");
+  }
+
+  @Test
+  void aProcessThatHasEndedIsLostAtOnceAndWithNobodyElseItsRequestsFail() {
+    RagbusOptions options = options("{}");
+    Front front = front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    seen(1);
+    Future<String> held = a.service().holding();
+    Future<Embeddings> embedding = ragbus.withRequestId("lost").embed(EmbedRequest.of("hold"));
+    Await.result(held);
+    a.silent();
+    onLoop(frontNode, () -> front.lost("a"));
+    RagbusException lost = Await.ragbusFailure(embedding);
+    assertThat(lost.kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(lost.retryable()).as("an embedding may be asked for again").isTrue();
+    a.service().release();
+  }
+
+  @Test
+  void oneThatIsSilentGetsNoRequestsAndIsGivenUpAfterAWhile() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b").tells(told -> with(told, 0, 50_000));
+    seen(2);
+    a.silent();
+    seen(1);
+    Await.result(ragbus.embed(EmbedRequest.of("x")));
+    assertThat(asked(a)).isZero();
+    addedNanos.addAndGet(Duration.ofSeconds(2).toNanos());
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(Await.result(ragbus.health()).checks())
+                    .extracting(Health.Check::id)
+                    .containsExactly("workers", "worker b"));
+    assertThat(asked(b)).isEqualTo(1);
+  }
+
+  @Test
+  void oneThatDrainsGetsNoMoreButAnswersWhatItHas() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    seen(1);
+    Future<String> held = a.service().holding();
+    Future<Embeddings> embedding = ragbus.withRequestId("kept").embed(EmbedRequest.of("hold"));
+    Await.result(held);
+    a.tells(told -> with(told, Announcement.State.DRAINING));
+    seen(0);
+    assertThat(Await.ragbusFailure(ragbus.embed(EmbedRequest.of("x"))).kind())
+        .isEqualTo(Kind.UNAVAILABLE);
+    a.service().release();
+    assertThat(Await.result(embedding).count()).isEqualTo(1);
+  }
+
+  @Test
+  void aModelIsLoadedOnAsManyWorkersAsTheLoadSays() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b").tells(told -> with(told, 0, 50_000));
+    seen(2);
+    ModelSpec model = ModelSpec.of("m", ModelType.EMBEDDING);
+    Await.result(ragbus.loadModel(model.withWorkers(1)));
+    assertThat(a.service().ids).hasSize(1);
+    assertThat(b.service().ids).isEmpty();
+    Await.result(ragbus.loadModel(model));
+    assertThat(a.service().ids).hasSize(2);
+    assertThat(b.service().ids).hasSize(1);
+    RagbusException tooMany = Await.ragbusFailure(ragbus.loadModel(model.withWorkers(3)));
+    assertThat(tooMany.kind()).isEqualTo(Kind.INVALID);
+    assertThat(tooMany.detail()).startsWith("workers must be at most 2");
+  }
+
+  @Test
+  void whatAllWorkersSayIsOneAnswer() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a");
+    worker(nodeB, options, "b");
+    seen(2);
+    assertThat(Await.result(ragbus.listModels()).cachedModels())
+        .hasSize(3)
+        .allSatisfy(model -> assertThat(model.memoryBytes()).as("of two workers").isEqualTo(2));
+    assertThat(Await.result(ragbus.clearModels("m")).clearedModels()).containsExactly("m");
+    assertThat(Await.result(ragbus.cleanup()).collected()).isEqualTo(2);
+    Stats stats = Await.result(ragbus.stats());
+    assertThat(stats.residentBytes()).isEqualTo(2);
+    assertThat(stats.operations().get("embed").accepted()).as("as the front counts").isEqualTo(7);
+  }
+
+  @Test
+  void otherNodesMayUseItButNotChangeIt() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a");
+    seen(1);
+    Ragbus elsewhere = Ragbus.create(nodeB, prefix);
+    assertThat(Await.result(elsewhere.embed(EmbedRequest.of("x"))).count()).isEqualTo(1);
+    RagbusException refused =
+        Await.ragbusFailure(elsewhere.loadModel(ModelSpec.of("m", ModelType.EMBEDDING)));
+    assertThat(refused.kind()).isEqualTo(Kind.UNAVAILABLE);
+    Await.result(ragbus.loadModel(ModelSpec.of("m", ModelType.EMBEDDING)));
+  }
+
+  @Test
+  void itServesNobodyElseWhereItIsNotToAndEverythingWhereItIs() {
+    RagbusOptions alone = options("{'serve': 'none'}");
+    Front front = front(alone);
+    worker(nodeA, alone, "a");
+    seen(1);
+    Ragbus elsewhere = Ragbus.create(nodeB, prefix);
+    assertThat(Await.ragbusFailure(elsewhere.embed(EmbedRequest.of("x"))).kind())
+        .isEqualTo(Kind.UNAVAILABLE);
+    onLoop(frontNode, front::stop);
+    fronts.clear();
+
+    front(options("{'serve': 'all'}"));
+    await()
+        .untilAsserted(
+            () -> Await.result(elsewhere.loadModel(ModelSpec.of("m", ModelType.EMBEDDING))));
+  }
+
+  @Test
+  void whoDoesNotKnowTheSecretIsNoWorker() {
+    RagbusOptions with = options("{'secret': 'one-secret-of-many-letters'}");
+    front(with);
+    worker(nodeA, options("{'secret': 'another-secret-of-letters'}"), "a");
+    worker(nodeB, options("{}"), "b");
+    FakeWorker c = worker(nodeB, with, "c");
+    seen(1);
+    for (int i = 0; i < 5; i++) {
+      Await.result(ragbus.embed(EmbedRequest.of("x")));
+    }
+    assertThat(asked(c)).isEqualTo(5);
+  }
+
+  @Test
+  void aFrontThatClosesAnswersWhatItHasAndRefusesMore() {
+    RagbusOptions options = options("{}");
+    Front front = front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    seen(1);
+    Future<String> held = a.service().holding();
+    Future<Embeddings> embedding = ragbus.withRequestId("last").embed(EmbedRequest.of("hold"));
+    Await.result(held);
+    Future<Void> closed =
+        Future.future(promise -> frontNode.runOnContext(v -> front.close().onComplete(promise)));
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(Await.ragbusFailure(ragbus.embed(EmbedRequest.of("x"))).detail())
+                    .isEqualTo("the service is shutting down"));
+    assertThat(closed.isComplete()).isFalse();
+    a.service().release();
+    Await.result(embedding);
+    Await.result(closed);
   }
 }
