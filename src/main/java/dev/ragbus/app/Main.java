@@ -30,6 +30,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -45,7 +46,8 @@ import java.util.concurrent.atomic.AtomicBoolean;
  *
  * <p>It exits with 1 and one line when something does not start. On SIGINT or SIGTERM it refuses
  * new requests, answers the accepted ones, for {@code lanes.drain_timeout} and at most a few
- * seconds more, and exits with 0; a second signal ends it at once.
+ * seconds more, and exits with 0; a second signal ends it at once. A worker that a front has
+ * started ends on SIGTERM alone, and when the front is gone.
  */
 public final class Main {
   private static final Logger LOGGER = System.getLogger(Main.class.getName());
@@ -62,6 +64,7 @@ public final class Main {
 
   private final String serviceClass;
   private final PrintStream out;
+  private final Optional<JsonObject> fromFront;
   private final HttpVerticle http = new HttpVerticle();
   private final AtomicBoolean stopping = new AtomicBoolean();
 
@@ -72,10 +75,17 @@ public final class Main {
   private volatile String httpId;
   private volatile String serviceId;
 
-  /** An application around a service verticle; {@code out} gets the line that says it is ready. */
-  Main(String serviceClass, PrintStream out) {
+  /**
+   * An application around a service verticle.
+   *
+   * @param out gets the line that says it is ready
+   * @param fromFront the configuration, where a front has started this process; then no file is
+   *     read
+   */
+  Main(String serviceClass, PrintStream out, Optional<JsonObject> fromFront) {
     this.serviceClass = serviceClass;
     this.out = out;
+    this.fromFront = fromFront;
   }
 
   /** Runs the application until a signal ends it; takes no arguments. */
@@ -84,9 +94,10 @@ public final class Main {
   }
 
   static void run(String serviceClass) {
+    Optional<JsonObject> fromFront = ParentWatch.begin();
     LogLines.install();
     SpareHeap.giveBack();
-    Main main = new Main(serviceClass, System.out);
+    Main main = new Main(serviceClass, System.out, fromFront);
     main.stopOnSignals();
     // Not on an event loop: an exit waits there for what the event loop has to do.
     main.start()
@@ -121,6 +132,9 @@ public final class Main {
   }
 
   private Future<JsonObject> configuration() {
+    if (fromFront.isPresent()) {
+      return Future.succeededFuture(fromFront.get());
+    }
     String named = System.getProperty("ragbus.config", System.getenv("RAGBUS_CONFIG"));
     Path file = Path.of(named == null ? DEFAULT_FILE : named).toAbsolutePath();
     if (!Files.isRegularFile(file)) {
@@ -264,6 +278,10 @@ public final class Main {
       onSignal(
           signal,
           () -> {
+            if (ParentWatch.present() && (signal.equals("INT") || signalled.get())) {
+              // Meant for the front, which a terminal or a service manager has signalled as well.
+              return;
+            }
             if (signalled.getAndSet(true)) {
               Runtime.getRuntime().halt(signal.equals("INT") ? 130 : 143);
             }

@@ -32,17 +32,18 @@ import io.vertx.core.eventbus.MessageConsumer;
 import io.vertx.core.internal.VertxInternal;
 import io.vertx.core.json.JsonObject;
 import io.vertx.core.spi.cluster.ClusterManager;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
-import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 
 /**
@@ -81,8 +82,10 @@ public final class Front {
 
   private final Promise<Void> firstWorker = Promise.promise();
   private final Promise<Void> drained = Promise.promise();
-  private Supplier<List<Health.Check>> otherChecks = List::of;
-  private Handler<String> onWorker = id -> {};
+
+  /** The workers in processes of its own; null where others start them. */
+  private WorkerProcesses processes;
+
   private long timer;
   private int underWay;
   private boolean closing;
@@ -109,16 +112,6 @@ public final class Front {
     this.cluster = ((VertxInternal) vertx).clusterManager();
     this.workers =
         new Workers(addresses, options.models(), options.cluster().announceInterval().toNanos());
-  }
-
-  /** Further things that {@code rag.health} tells; the front is up only while all of them are. */
-  public void otherChecks(Supplier<List<Health.Check>> checks) {
-    otherChecks = checks;
-  }
-
-  /** Who is told the id of each worker that comes. */
-  public void onWorker(Handler<String> handler) {
-    onWorker = handler;
   }
 
   /** Serves the public addresses, and looks for workers; completes when it can be reached. */
@@ -204,9 +197,50 @@ public final class Front {
         .mapEmpty();
   }
 
-  /** Completes when a worker has come. */
-  public Future<Void> firstWorker() {
+  /**
+   * Keeps {@code cluster.workers} processes on this machine running, which the lanes of {@code
+   * lanes.inference} are shared out among.
+   *
+   * @param config the configuration of the deployment
+   * @param crashFolder where a process leaves its report when it crashes
+   * @return completes when the first of them serves
+   */
+  public Future<Void> startProcesses(JsonObject config, Path crashFolder) {
+    int lanes = options.lanes().inference() / options.cluster().workers();
+    Map<String, String> overrides =
+        Map.of("ragbus.lanes.inference", Integer.toString(Math.max(1, lanes)));
+    WorkerCommand.Jvm jvm = WorkerCommand.Jvm.current();
+    processes =
+        new WorkerProcesses(
+            vertx,
+            options,
+            id -> WorkerCommand.of(jvm, options.cluster(), config, overrides, crashFolder, id),
+            nanoClock,
+            new Supervised());
+    processes.start();
     return firstWorker.future();
+  }
+
+  /** What becomes of the processes. */
+  private final class Supervised implements WorkerProcesses.Listener {
+    @Override
+    public void leaving(String id) {
+      workers.leaving(id);
+    }
+
+    @Override
+    public void lost(String id, String how) {
+      Front.this.lost(id);
+      processes
+          .failure()
+          .ifPresent(
+              reason -> firstWorker.tryFail(RagbusException.of(Kind.UNAVAILABLE, reason)));
+    }
+
+    @Override
+    public long requests(String id) {
+      return workers.requests(id);
+    }
   }
 
   private void pass(
@@ -518,8 +552,10 @@ public final class Front {
     }
     if (workers.told(told, nanoClock.getAsLong())) {
       firstWorker.tryComplete();
-      onWorker.handle(told.worker());
       giveFunctions(told);
+    }
+    if (processes != null) {
+      processes.serving(told.worker());
     }
   }
 
@@ -552,7 +588,7 @@ public final class Front {
   }
 
   /** A worker's process has ended. */
-  public void lost(String worker) {
+  void lost(String worker) {
     Worker gone = workers.take(worker);
     if (gone != null) {
       gone(gone);
@@ -590,12 +626,27 @@ public final class Front {
         0,
         new Health.Check(
             "workers", serving > 0 ? "UP" : "DOWN", serving + " of " + workers.all().size()));
-    List<Health.Check> others = otherChecks.get();
-    checks.addAll(others);
-    boolean up =
-        !closing && serving > 0 && others.stream().allMatch(each -> each.status().equals("UP"));
+    String failure = processes == null ? null : processes.failure().orElse(null);
+    if (processes != null) {
+      processes.workers().forEach(each -> checks.add(check(each)));
+    }
+    boolean up = !closing && serving > 0 && failure == null;
     Health health = new Health(up ? "UP" : "DOWN", firstWorker.future().isComplete(), checks);
     message.reply(message.body() instanceof JsonObject ? JsonBodies.format(health) : health);
+  }
+
+  private static Health.Check check(WorkerProcesses.Worker process) {
+    boolean up = process.state() == WorkerProcesses.State.SERVING;
+    return new Health.Check(
+        "process " + process.id(),
+        up ? "UP" : "DOWN",
+        process.state().name().toLowerCase(Locale.ROOT)
+            + "; pid "
+            + process.pid()
+            + "; restarted "
+            + process.restarts()
+            + " times"
+            + (process.lastExit() == null ? "" : "; the last ended with " + process.lastExit()));
   }
 
   /**
@@ -610,8 +661,12 @@ public final class Front {
     return drained.future();
   }
 
-  /** Serves no more: what is still under way is answered with a failure. */
-  public void stop() {
+  /**
+   * Serves no more: what is still under way is answered with a failure.
+   *
+   * @return completes when its processes have ended
+   */
+  public Future<Void> stop() {
     closing = true;
     vertx.cancelTimer(timer);
     ServedHere.end(vertx, at.prefix());
@@ -625,5 +680,6 @@ public final class Front {
                             Kind.UNAVAILABLE,
                             "the service was shut down before the work had ended")));
     consumers.forEach(MessageConsumer::unregister);
+    return processes == null ? Future.succeededFuture() : processes.stop();
   }
 }

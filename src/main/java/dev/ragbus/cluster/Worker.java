@@ -22,6 +22,7 @@ final class Worker implements Router.Candidate {
   private Announcement told;
   private long toldNanos;
   private boolean silent;
+  private boolean leaving;
 
   Worker(String id, Addresses addresses) {
     this.id = id;
@@ -116,9 +117,14 @@ final class Worker implements Router.Candidate {
     return addresses;
   }
 
+  /** It is asked to go, whether or not it has told so yet. */
+  void leaving() {
+    leaving = true;
+  }
+
   /** Whether it takes requests. */
   boolean serving() {
-    return told.state() == Announcement.State.SERVING;
+    return told.state() == Announcement.State.SERVING && !leaving;
   }
 
   /** Whether it would refuse so many more tokens. */

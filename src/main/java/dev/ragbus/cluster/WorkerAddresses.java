@@ -7,6 +7,7 @@ import dev.ragbus.RagbusException.Kind;
 import io.vertx.core.Handler;
 import io.vertx.core.MultiMap;
 import io.vertx.core.eventbus.Message;
+import java.util.UUID;
 
 /**
  * The addresses of a cluster that only its nodes use: those of each worker, and those by which
@@ -30,6 +31,12 @@ public record WorkerAddresses(String prefix, ClusterSecret secret) {
               + " characters in a cluster, not "
               + prefix.length());
     }
+  }
+
+  /** The id of this process as a worker: what the front that started it says, or one of its own. */
+  public static String id() {
+    String given = System.getProperty(WorkerCommand.ID_PROPERTY);
+    return given == null ? UUID.randomUUID().toString().substring(24) : given;
   }
 
   /** Where a worker serves what the public addresses offer. */

@@ -103,6 +103,20 @@ final class Workers {
     LOG.log(System.Logger.Level.WARNING, "worker {0} is gone", worker.id());
   }
 
+  /** A worker is to get no more requests. */
+  void leaving(String id) {
+    Worker worker = known.get(id);
+    if (worker != null) {
+      worker.leaving();
+    }
+  }
+
+  /** How many requests a worker has had; 0 for one that is not known. */
+  long requests(String id) {
+    Worker worker = known.get(id);
+    return worker == null ? 0 : worker.told().requests();
+  }
+
   Collection<Worker> all() {
     return known.values();
   }

@@ -44,7 +44,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 
@@ -119,8 +118,18 @@ public final class RagbusVerticle extends VerticleBase {
     MessageCodecs.register(vertx);
     metrics = new ServiceMetrics(options.bus().addressPrefix());
     return joinCluster()
-        .compose(done -> options.cluster().hasLanes() ? startLanes() : Future.succeededFuture())
+        .compose(joined -> startWork())
         .onFailure(failure -> leaveCluster());
+  }
+
+  private Future<Void> startWork() {
+    if (options.cluster().hasLanes()) {
+      return startLanes();
+    }
+    return options.cluster().isolation() == RagbusOptions.Cluster.Isolation.PROCESS
+        ? front.startProcesses(
+            config(), CrashFile.folder(PythonEnvironment.Settings.defaultCacheFolder()))
+        : Future.succeededFuture();
   }
 
   /** Begins to pass requests on to the workers of the cluster, where this one does that. */
@@ -137,7 +146,7 @@ public final class RagbusVerticle extends VerticleBase {
     }
     cluster = new WorkerAddresses(options.bus().addressPrefix(), ClusterSecret.of(settings));
     if (settings.hasLanes()) {
-      worker = UUID.randomUUID().toString().substring(24);
+      worker = WorkerAddresses.id();
     }
     if (settings.role() == RagbusOptions.Cluster.Role.WORKER) {
       return Future.succeededFuture();
@@ -624,10 +633,6 @@ public final class RagbusVerticle extends VerticleBase {
     long millis = options.lanes().drainTimeout().toMillis();
     return drained
         .timeout(millis, TimeUnit.MILLISECONDS)
-        .transform(
-            ended -> {
-              front.stop();
-              return Future.succeededFuture();
-            });
+        .transform(ended -> front.stop());
   }
 }

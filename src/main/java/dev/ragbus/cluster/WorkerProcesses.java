@@ -1,0 +1,541 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.ragbus.cluster;
+
+import dev.ragbus.RagbusOptions;
+import io.vertx.core.Context;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.Vertx;
+import java.io.File;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Function;
+import java.util.function.LongSupplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * The worker processes of a front: as many as {@code cluster.workers} are kept running. One that
+ * dies is started again as {@link RestartPolicy} says; one whose {@link WorkerTerm} is over gets
+ * its replacement first, and when that serves is asked to drain (SIGTERM) and killed if it has not
+ * gone {@code lanes.drain_timeout} and 5 s later; only one at a time is replaced.
+ *
+ * <p>Each process has an id of its own, which no other has had, in whatever cluster. Belongs to the
+ * context that it is made on, whose event loop alone may use it, and never blocks it.
+ */
+final class WorkerProcesses {
+  /** What the front does about its workers. On the event loop. */
+  interface Listener {
+    /** A process is to get no more requests; it still answers those that it has. */
+    void leaving(String workerId);
+
+    /**
+     * A process has gone otherwise than by draining to its end: what it had is not answered.
+     *
+     * @param how what is known of it, for people
+     */
+    void lost(String workerId, String how);
+
+    /** How many requests a process has had until now. */
+    long requests(String workerId);
+  }
+
+  /** What a process does, or a place among the workers without one. */
+  enum State {
+    /** It has not served yet. */
+    STARTING,
+    SERVING,
+    /** It answers what it has, and ends. */
+    DRAINING,
+    /** It has died, and is started again after a while. */
+    WAITING,
+    /** It has died too often and is not started again. */
+    FAILED
+  }
+
+  /**
+   * What is known of a process.
+   *
+   * @param id its own
+   * @param pid the system's; 0 while there is none
+   * @param restarts starts after deaths, of its place among the workers
+   * @param age since it was started; zero where there is none
+   * @param lastExit how the last process of its place ended; null where none has yet
+   */
+  record Worker(String id, long pid, State state, int restarts, Duration age, String lastExit) {}
+
+  /**
+   * How patient it is.
+   *
+   * @param look how often it is looked whether a term is over
+   * @param grace how much longer than {@code lanes.drain_timeout} a process may take to end before
+   *     it is killed
+   * @param restarts how fast restarts follow
+   */
+  record Pace(Duration look, Duration grace, RestartPolicy.Pace restarts) {
+    static final Pace DEFAULT =
+        new Pace(Duration.ofSeconds(1), Duration.ofSeconds(5), RestartPolicy.Pace.DEFAULT);
+  }
+
+  private static final Logger LOGGER = System.getLogger(WorkerProcesses.class.getName());
+
+  /** Of what the processes print. */
+  private static final Logger OUTPUT = System.getLogger("dev.ragbus.worker");
+
+  private static final Pattern RESIDENT = Pattern.compile("VmRSS:\\s+(\\d+) kB");
+  private static final int LAST_SIGNAL = 64;
+  private static final long NO_TIMER = -1;
+
+  private final Vertx vertx;
+  private final Context context;
+  private final Function<String, WorkerCommand> commands;
+  private final LongSupplier nanos;
+  private final Listener listener;
+  private final Pace pace;
+  private final WorkerTerm term;
+  private final Duration patience;
+  private final String suffix = String.format("%08x", ThreadLocalRandom.current().nextInt());
+  private final List<Place> places = new ArrayList<>();
+
+  /** All that have been started and are not gone yet, by id. */
+  private final Map<String, Child> children = new LinkedHashMap<>();
+
+  private long lookTimer = NO_TIMER;
+  private Promise<Void> stopped;
+
+  /** One of as many as there are workers. */
+  private static final class Place {
+    final int number;
+    final RestartPolicy policy;
+    int processes;
+    int restarts;
+    Child current;
+    Child replacement;
+    String lastId;
+    String lastExit;
+    String failure;
+    long restartTimer = NO_TIMER;
+
+    /** From when on it may be replaced, where that is not at once. */
+    Long replaceableNanos;
+
+    boolean irreplaceable;
+
+    Place(int number, RestartPolicy policy) {
+      this.number = number;
+      this.policy = policy;
+    }
+  }
+
+  /** A process. */
+  private static final class Child {
+    final String id;
+    final Place place;
+    final WorkerCommand command;
+    final long startedNanos;
+    final Promise<Void> gone = Promise.promise();
+    State state = State.STARTING;
+    long servingNanos;
+    Process process;
+    Future<String> output = Future.succeededFuture("");
+    String killedFor;
+    long killTimer = NO_TIMER;
+
+    Child(String id, Place place, WorkerCommand command, long startedNanos) {
+      this.id = id;
+      this.place = place;
+      this.command = command;
+      this.startedNanos = startedNanos;
+    }
+
+    long pid() {
+      return process == null ? 0 : process.pid();
+    }
+
+    Duration served(long nowNanos) {
+      return state == State.SERVING ? Duration.ofNanos(nowNanos - servingNanos) : Duration.ZERO;
+    }
+  }
+
+  /**
+   * Starts nothing yet.
+   *
+   * @param vertx whose current context it belongs to
+   * @param commands what starts the process of an id
+   * @param nanos the clock
+   */
+  WorkerProcesses(
+      Vertx vertx,
+      RagbusOptions options,
+      Function<String, WorkerCommand> commands,
+      LongSupplier nanos,
+      Listener listener) {
+    this(vertx, options, commands, nanos, listener, Pace.DEFAULT);
+  }
+
+  WorkerProcesses(
+      Vertx vertx,
+      RagbusOptions options,
+      Function<String, WorkerCommand> commands,
+      LongSupplier nanos,
+      Listener listener,
+      Pace pace) {
+    this.vertx = vertx;
+    this.context = vertx.getOrCreateContext();
+    this.commands = commands;
+    this.nanos = nanos;
+    this.listener = listener;
+    this.pace = pace;
+    this.term = WorkerTerm.of(options.cluster());
+    this.patience = options.lanes().drainTimeout().plus(pace.grace);
+    for (int i = 1; i <= options.cluster().workers(); i++) {
+      places.add(new Place(i, new RestartPolicy(pace.restarts)));
+    }
+  }
+
+  /** Starts all of them; returns at once. Once. */
+  void start() {
+    for (Place place : places) {
+      place.current = launch(place);
+    }
+    if (!term.endless()) {
+      lookTimer = vertx.setPeriodic(pace.look.toMillis(), timer -> look());
+    }
+  }
+
+  /**
+   * A process serves: its first announcement has come. Without effect for one that is not of this
+   * front, or did so before.
+   */
+  void serving(String workerId) {
+    Child child = children.get(workerId);
+    if (child == null || child.state != State.STARTING) {
+      return;
+    }
+    child.state = State.SERVING;
+    child.servingNanos = nanos.getAsLong();
+    Place place = child.place;
+    if (place.replacement == child) {
+      Child old = place.current;
+      place.current = child;
+      place.replacement = null;
+      place.replaceableNanos = child.servingNanos + pace.restarts.minute().toNanos();
+      drain(old);
+    }
+  }
+
+  /**
+   * Kills a process that does not do its work, such as one that no longer tells how it is; what
+   * follows is the same as when it dies.
+   *
+   * @param reason for people
+   */
+  void kill(String workerId, String reason) {
+    Child child = children.get(workerId);
+    if (child != null) {
+      child.killedFor = reason;
+      killProcess(child);
+    }
+  }
+
+  /** What they do, place by place; those that drain at the end. */
+  List<Worker> workers() {
+    List<Worker> workers = new ArrayList<>();
+    for (Place place : places) {
+      if (place.current != null && place.current.state != State.DRAINING) {
+        workers.add(told(place.current));
+      } else if (place.restartTimer != NO_TIMER || place.failure != null) {
+        State state = place.failure == null ? State.WAITING : State.FAILED;
+        workers.add(
+            new Worker(place.lastId, 0, state, place.restarts, Duration.ZERO, place.lastExit));
+      }
+      if (place.replacement != null && place.replacement.state != State.DRAINING) {
+        workers.add(told(place.replacement));
+      }
+    }
+    children.values().stream()
+        .filter(child -> child.state == State.DRAINING)
+        .forEach(child -> workers.add(told(child)));
+    return workers;
+  }
+
+  private Worker told(Child child) {
+    Duration age = Duration.ofNanos(nanos.getAsLong() - child.startedNanos);
+    Place place = child.place;
+    return new Worker(child.id, child.pid(), child.state, place.restarts, age, place.lastExit);
+  }
+
+  /** Why a worker is not started any more; empty while all are. */
+  Optional<String> failure() {
+    return places.stream()
+        .filter(place -> place.failure != null)
+        .map(place -> "worker " + place.number + " " + place.failure)
+        .findFirst();
+  }
+
+  /**
+   * Drains all of them, and kills those that are not gone in time; no more are started.
+   *
+   * @return completes when all are gone, {@code lanes.drain_timeout} and 10 s later at the latest
+   */
+  Future<Void> stop() {
+    if (stopped != null) {
+      return stopped.future();
+    }
+    stopped = Promise.promise();
+    vertx.cancelTimer(lookTimer);
+    for (Place place : places) {
+      vertx.cancelTimer(place.restartTimer);
+      place.restartTimer = NO_TIMER;
+    }
+    List<Child> all = List.copyOf(children.values());
+    all.forEach(this::drain);
+    long limit =
+        vertx.setTimer(patience.plus(pace.grace).toMillis(), timer -> stopped.tryComplete());
+    Future.join(all.stream().map(child -> child.gone.future()).toList())
+        .onComplete(
+            gone -> {
+              vertx.cancelTimer(limit);
+              stopped.tryComplete();
+            });
+    return stopped.future();
+  }
+
+  private Child launch(Place place) {
+    place.processes++;
+    String id = "w" + place.number + "." + place.processes + "-" + suffix;
+    Child child = new Child(id, place, commands.apply(id), nanos.getAsLong());
+    place.lastId = id;
+    children.put(id, child);
+    context
+        .executeBlocking(child.command::start, false)
+        .onSuccess(process -> started(child, process))
+        .onFailure(failure -> ended(child, false, "no process: " + failure));
+    return child;
+  }
+
+  private void started(Child child, Process process) {
+    child.process = process;
+    child.output =
+        Future.fromCompletionStage(
+            WorkerOutput.read(
+                process,
+                "ragbus-output-" + child.id,
+                line -> OUTPUT.log(Level.INFO, child.id + ": " + line),
+                nanos),
+            context);
+    Future.fromCompletionStage(process.onExit(), context)
+        .onSuccess(gone -> ended(child, gone.exitValue()));
+    if (child.state == State.DRAINING) {
+      terminate(child);
+      return;
+    }
+    LOGGER.log(Level.INFO, "worker " + child.id + " is process " + process.pid());
+    context
+        .executeBlocking(
+            () -> {
+              child.command.handOver(process);
+              return null;
+            },
+            false)
+        // It has ended, which is told otherwise.
+        .onFailure(failure -> LOGGER.log(Level.DEBUG, child.id + " took no input", failure));
+  }
+
+  private void ended(Child child, int exitCode) {
+    // What the shell says too: 128 and the number of the signal that ended it.
+    int number = exitCode - 128;
+    String signal = number > 0 && number <= LAST_SIGNAL ? " (signal " + number + ")" : "";
+    String killed = child.killedFor == null ? "" : ", killed: " + child.killedFor;
+    ended(child, exitCode == 0, "exit code " + exitCode + signal + killed);
+  }
+
+  private void ended(Child child, boolean inOrder, String how) {
+    Place place = child.place;
+    children.remove(child.id);
+    vertx.cancelTimer(child.killTimer);
+    place.lastExit = how;
+    boolean asked = child.state == State.DRAINING;
+    if (asked && place.current == child) {
+      place.current = null;
+    }
+    if (asked && place.replacement == child) {
+      place.replacement = null;
+    }
+    if (asked && inOrder) {
+      LOGGER.log(Level.INFO, "worker " + child.id + " has drained");
+    } else {
+      listener.lost(child.id, how);
+      String next = asked ? "it was draining" : next(child, how);
+      report(child, how, next);
+    }
+    child.gone.complete();
+  }
+
+  /** What follows the death of a process that was not asked to go. */
+  private String next(Child child, String how) {
+    Place place = child.place;
+    long now = nanos.getAsLong();
+    RestartPolicy.Decision decision = place.policy.died(now, child.served(now), how);
+    if (child == place.replacement) {
+      place.replacement = null;
+      if (decision instanceof RestartPolicy.Restart restart) {
+        place.replaceableNanos = now + restart.after().toNanos();
+      } else {
+        place.irreplaceable = true;
+      }
+      return "the worker that it was to replace serves on";
+    }
+    place.current = place.replacement;
+    place.replacement = null;
+    if (place.current != null) {
+      return "its replacement is under way";
+    }
+    if (decision instanceof RestartPolicy.Restart restart) {
+      place.restartTimer = vertx.setTimer(restart.after().toMillis(), timer -> restart(place));
+      return "started again in " + restart.after().toMillis() + " ms";
+    }
+    place.failure = ((RestartPolicy.GiveUp) decision).reason();
+    return "not started again: " + place.failure;
+  }
+
+  private void restart(Place place) {
+    place.restartTimer = NO_TIMER;
+    place.restarts++;
+    place.current = launch(place);
+  }
+
+  /** Says what there is to know, as soon as all that the process printed has been read. */
+  private void report(Child child, String how, String next) {
+    File report = child.command.report(child.pid());
+    child.output.onComplete(
+        tail ->
+            context
+                .executeBlocking(report::exists, false)
+                .onSuccess(
+                    crashed ->
+                        LOGGER.log(
+                            Level.ERROR,
+                            "worker "
+                                + child.id
+                                + " (process "
+                                + child.pid()
+                                + ") has ended with "
+                                + how
+                                + "; "
+                                + next
+                                + (crashed ? "; Java's report is " + report : "")
+                                + "; it printed last:\n"
+                                + tail.result())));
+  }
+
+  private boolean replacing() {
+    return children.values().stream()
+        .anyMatch(child -> child.state == State.DRAINING || child.place.replacement == child);
+  }
+
+  private void look() {
+    Map<Child, Long> pids = new HashMap<>();
+    for (Place place : places) {
+      if (place.current != null && place.current.state == State.SERVING) {
+        pids.put(place.current, place.current.pid());
+      }
+    }
+    context
+        .executeBlocking(() -> residentBytes(pids), false)
+        .onSuccess(this::replaceOne)
+        .onFailure(failure -> LOGGER.log(Level.WARNING, "workers were not looked at", failure));
+  }
+
+  private static Map<Child, Long> residentBytes(Map<Child, Long> pids) {
+    Map<Child, Long> bytes = new HashMap<>();
+    pids.forEach((child, pid) -> bytes.put(child, residentBytes(pid)));
+    return bytes;
+  }
+
+  /** As Linux tells it; 0 elsewhere, and for a process that has gone. */
+  private static long residentBytes(long pid) {
+    try {
+      Matcher found =
+          RESIDENT.matcher(Files.readString(Path.of("/proc", Long.toString(pid), "status")));
+      return found.find() ? Long.parseLong(found.group(1)) * 1024 : 0;
+    } catch (IOException e) {
+      return 0;
+    }
+  }
+
+  private void replaceOne(Map<Child, Long> residentBytes) {
+    long now = nanos.getAsLong();
+    for (Place place : places) {
+      Child child = place.current;
+      if (stopped != null || replacing()) {
+        return;
+      }
+      if (child == null || child.state != State.SERVING || place.irreplaceable) {
+        continue;
+      }
+      if (place.replaceableNanos != null && now - place.replaceableNanos < 0) {
+        continue;
+      }
+      String reason =
+          term.over(
+              Duration.ofNanos(now - child.startedNanos),
+              listener.requests(child.id),
+              residentBytes.getOrDefault(child, 0L));
+      if (reason != null) {
+        LOGGER.log(Level.INFO, "worker " + child.id + " is replaced: " + reason);
+        place.replacement = launch(place);
+      }
+    }
+  }
+
+  private void drain(Child child) {
+    if (child.state == State.DRAINING) {
+      return;
+    }
+    child.state = State.DRAINING;
+    listener.leaving(child.id);
+    if (child.process != null) {
+      terminate(child);
+    }
+  }
+
+  private void terminate(Child child) {
+    // Process.destroy would close the pipes as well, whose end tells a worker to end at once.
+    child.process.toHandle().destroy();
+    child.killTimer =
+        vertx.setTimer(
+            patience.toMillis(),
+            timer -> {
+              child.killedFor = "not gone after " + patience.toMillis() + " ms";
+              killProcess(child);
+            });
+  }
+
+  /** With what it has started; looking for that takes a while. */
+  private void killProcess(Child child) {
+    if (child.process == null) {
+      return;
+    }
+    context
+        .executeBlocking(
+            () -> {
+              child.process.descendants().forEach(ProcessHandle::destroyForcibly);
+              child.process.toHandle().destroyForcibly();
+              return null;
+            },
+            false)
+        .onFailure(failure -> LOGGER.log(Level.WARNING, child.id + " was not killed", failure));
+  }
+}
