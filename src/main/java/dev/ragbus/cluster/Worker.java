@@ -129,6 +129,11 @@ final class Worker implements Router.Candidate {
   }
 
   @Override
+  public double tokensPerSecond() {
+    return backlog.tokensPerSecond();
+  }
+
+  @Override
   public boolean known() {
     return !silent;
   }
