@@ -44,4 +44,9 @@ final class Backlog {
   double waitSeconds() {
     return tokens() / tokensPerSecond;
   }
+
+  /** Its speed, as far as that is known; above 0. */
+  double tokensPerSecond() {
+    return tokensPerSecond;
+  }
 }

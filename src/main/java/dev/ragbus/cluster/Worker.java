@@ -138,6 +138,11 @@ final class Worker implements Router.Candidate {
   }
 
   @Override
+  public double tokensPerSecond() {
+    return backlog.tokensPerSecond();
+  }
+
+  @Override
   public boolean known() {
     return !silent;
   }
