@@ -20,8 +20,8 @@ import java.time.LocalDateTime;
 import java.util.Arrays;
 
 /**
- * Dependencies point one way: {@code app → http → (API) ← service → python → jep}, and {@code
- * langchain4j → (API)}.
+ * Dependencies point one way: {@code app → http → (API) ← service → python → jep}, {@code service →
+ * cluster → (API)}, and {@code langchain4j → (API)}.
  */
 @AnalyzeClasses(packages = "dev.ragbus", importOptions = ImportOption.DoNotIncludeTests.class)
 class ArchitectureTest {
@@ -39,7 +39,19 @@ class ArchitectureTest {
   @ArchTest static final ArchRule pythonImportsTheApiOnly = onlyOf("python", "python");
 
   @ArchTest
-  static final ArchRule serviceImportsTheApiAndPythonOnly = onlyOf("service", "service", "python");
+  static final ArchRule serviceImportsTheApiPythonAndTheClusterOnly =
+      onlyOf("service", "service", "python", "cluster");
+
+  @ArchTest static final ArchRule theClusterImportsTheApiOnly = onlyOf("cluster", "cluster");
+
+  @ArchTest
+  static final ArchRule onlyTheApplicationImportsAClusterManager =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("dev.ragbus.app..")
+          .should()
+          .dependOnClassesThat()
+          .resideInAnyPackage("com.hazelcast..", "io.vertx.spi.cluster..");
 
   @ArchTest static final ArchRule httpImportsTheApiOnly = onlyOf("http", "http");
 

@@ -217,4 +217,38 @@ class OptionsReaderTest {
         .hasMessage(
             "python.extras must be some of cuda, quantize, torch, not quantise; did you mean quantize?");
   }
+
+  @Test
+  void a_cluster_leaves_the_machine_only_with_tls_and_a_secret() {
+    String tls =
+        "'tls_certificate': 'c', 'tls_key': 'k', 'tls_authority': 'a', ".replace('\'', '"');
+    String secret = "\"secret\": \"sixteen-and-more\", ";
+    for (String some : List.of("", tls, secret)) {
+      assertThatThrownBy(() -> read("{\"cluster\": {" + some + "\"host\": \"10.0.0.1\"}}"))
+          .hasMessage(
+              "cluster.host must be loopback without cluster.tls_certificate and cluster.secret,"
+                  + " not 10.0.0.1");
+    }
+    assertThat(read("{\"cluster\": {" + tls + secret + "\"host\": \"10.0.0.1\"}}").cluster().host())
+        .isEqualTo("10.0.0.1");
+    assertThat(read("{\"cluster\": {\"host\": \"127.1.2.3\"}}").cluster().members())
+        .containsExactly("127.1.2.3");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "{'tls_key': 'k'} | must be given together",
+        "{'port': 0} | cluster.port must be between 1 and 65535, not 0",
+        "{'bus_port': -1} | cluster.bus_port must be between 0 and 65535, not -1",
+        "{'workers': 0} | cluster.workers must be at least 1, not 0",
+        "{'worker_max_requests': -1} | cluster.worker_max_requests must be 0 or more, not -1",
+        "{'role': 'worker', 'isolation': 'process'} | cluster.isolation must be none",
+      },
+      quoteCharacter = '!')
+  void what_a_cluster_cannot_be_is_said(String section, String message) {
+    assertThatThrownBy(() -> read("{\"cluster\": " + section.replace('\'', '"') + "}"))
+        .hasMessageContaining(message);
+  }
 }

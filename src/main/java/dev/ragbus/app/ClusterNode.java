@@ -20,8 +20,11 @@ import java.util.Map;
 import java.util.logging.Level;
 import java.util.logging.Logger;
 
-/** The application's Vert.x as a node of a cluster, by Hazelcast. */
-final class ClusterNode {
+/**
+ * A Vert.x as a node of a cluster, by Hazelcast, as the options say. For applications that have no
+ * cluster manager of their own; they need {@code io.vertx:vertx-hazelcast}.
+ */
+public final class ClusterNode {
   /** Processes of one machine that find each other without being told their ports. */
   private static final int PORTS_TRIED = 20;
 
@@ -40,8 +43,14 @@ final class ClusterNode {
 
   private ClusterNode() {}
 
-  /** Joins the cluster that the options name, or begins it. */
-  static Future<Vertx> join(VertxOptions vertx, RagbusOptions options) {
+  /**
+   * Joins the cluster that {@code [cluster]} names, or begins it.
+   *
+   * @param vertx the rest of its settings; those of the event bus are replaced
+   * @param options with {@code [cluster]} and {@code bus.address_prefix}, which has a cluster of
+   *     its own
+   */
+  public static Future<Vertx> join(VertxOptions vertx, RagbusOptions options) {
     LOGGERS.forEach(Logger::setLevel);
     return Vertx.builder()
         .with(vertx.setEventBusOptions(bus(options.cluster())))

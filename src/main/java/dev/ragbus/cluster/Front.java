@@ -233,8 +233,7 @@ public final class Front {
       Front.this.lost(id);
       processes
           .failure()
-          .ifPresent(
-              reason -> firstWorker.tryFail(RagbusException.of(Kind.UNAVAILABLE, reason)));
+          .ifPresent(reason -> firstWorker.tryFail(RagbusException.of(Kind.UNAVAILABLE, reason)));
     }
 
     @Override

@@ -117,9 +117,7 @@ public final class RagbusVerticle extends VerticleBase {
     options = OptionsReader.read(config());
     MessageCodecs.register(vertx);
     metrics = new ServiceMetrics(options.bus().addressPrefix());
-    return joinCluster()
-        .compose(joined -> startWork())
-        .onFailure(failure -> leaveCluster());
+    return joinCluster().compose(joined -> startWork()).onFailure(failure -> leaveCluster());
   }
 
   private Future<Void> startWork() {
@@ -631,8 +629,6 @@ public final class RagbusVerticle extends VerticleBase {
     }
     Future<Void> drained = options.cluster().hasLanes() ? Future.succeededFuture() : front.close();
     long millis = options.lanes().drainTimeout().toMillis();
-    return drained
-        .timeout(millis, TimeUnit.MILLISECONDS)
-        .transform(ended -> front.stop());
+    return drained.timeout(millis, TimeUnit.MILLISECONDS).transform(ended -> front.stop());
   }
 }

@@ -12,10 +12,11 @@ import java.util.Base64;
 import java.util.concurrent.TimeUnit;
 
 /** A certificate for localhost and its key, made by the JDK's keytool. */
-record TestCertificate(Path certificate, Path key, Path publicKey) {
+public record TestCertificate(Path certificate, Path key, Path publicKey) {
   private static final char[] PASSWORD = "changeit".toCharArray();
 
-  static TestCertificate in(Path folder)
+  /** Made in a folder. */
+  public static TestCertificate in(Path folder)
       throws IOException, InterruptedException, GeneralSecurityException {
     Path store = folder.resolve("store.p12");
     Process keytool =
