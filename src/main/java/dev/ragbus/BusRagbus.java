@@ -112,7 +112,7 @@ final class BusRagbus implements Ragbus {
             addresses.rerankStream(),
             request,
             LONG_TIMEOUT,
-            json -> JsonBodies.parse(json, RerankFrame.class))
+            json -> JsonBodies.parseFrame(json, RerankFrame.class))
         .map(frames -> new BusRerankStream(frames, request.query()));
   }
 

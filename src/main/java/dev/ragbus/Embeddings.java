@@ -27,9 +27,16 @@ public record Embeddings(
     Objects.requireNonNull(values, "values");
     Objects.requireNonNull(type, "type");
     Objects.requireNonNull(usage, "usage");
-    if (values.length != count * width(dimensions, type)) {
+    if (count < 0 || dimensions < 0 || values.length != (long) count * width(dimensions, type)) {
       throw new IllegalArgumentException(
           values.length + " values are not " + count + " vectors of " + dimensions + " dimensions");
+    }
+    if (type != EmbeddingType.FLOAT) {
+      for (float value : values) {
+        if (!type.has(value)) {
+          throw new IllegalArgumentException(value + " is no number of " + type);
+        }
+      }
     }
   }
 
@@ -41,7 +48,7 @@ public record Embeddings(
   private static int width(int dimensions, EmbeddingType type) {
     return switch (type) {
       case FLOAT, INT8, UINT8 -> dimensions;
-      case BINARY, UBINARY -> (dimensions + 7) / 8;
+      case BINARY, UBINARY -> (int) ((dimensions + 7L) / 8);
     };
   }
 

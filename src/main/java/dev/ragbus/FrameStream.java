@@ -131,7 +131,7 @@ final class FrameStream<F> implements ReadStream<F> {
     F frame;
     try {
       if (StreamError.TYPE.equals(json.getString("type"))) {
-        fail(JsonBodies.parse(json, StreamError.class).toException());
+        fail(JsonBodies.parseFrame(json, StreamError.class).toException());
         return;
       }
       frame = reader.apply(json);

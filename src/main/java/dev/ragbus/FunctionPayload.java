@@ -2,6 +2,7 @@
 package dev.ragbus;
 
 import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import io.vertx.core.buffer.Buffer;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -11,9 +12,10 @@ import java.util.Map;
 
 /**
  * Values as bytes, for Python and for other nodes: a uint32 (little-endian) with the length of a
- * JSON text, the text in UTF-8, then the numbers of the tensors. The text's {@code arrays} says
- * where a tensor belongs: {@code {"path": ["args", 0], "dtype": "float32", "shape": [2, 3],
- * "offset": 0}}; {@code offset} counts from the first byte behind the text.
+ * text, the text, then the numbers of the tensors. For Python the text is JSON in UTF-8, for other
+ * nodes what {@link MessageCodecs} says. Its {@code arrays} says where a tensor belongs: {@code
+ * {"path": ["args", 0], "dtype": "float32", "shape": [2, 3], "offset": 0}}; {@code offset} counts
+ * from the first byte behind the text.
  */
 public final class FunctionPayload {
   private static final int HEAD = 4;
@@ -26,34 +28,46 @@ public final class FunctionPayload {
 
   private FunctionPayload() {}
 
-  /** Writes fields; tensors may be anywhere in their values. */
+  /** Writes fields with a text in JSON; tensors may be anywhere in their values. */
   public static byte[] write(Map<String, Object> fields) {
+    Buffer buffer = Buffer.buffer();
+    write(JsonBodies.MAPPER, buffer, fields);
+    return buffer.getBytes();
+  }
+
+  /** Appends fields to a buffer, with a text in a mapper's format. */
+  static void write(ObjectMapper mapper, Buffer buffer, Map<String, Object> fields) {
     Writer writer = new Writer();
     Map<String, Object> text = new LinkedHashMap<>();
     fields.forEach((name, value) -> text.put(name, writer.placed(value, List.of(name))));
     text.put(ARRAYS, writer.arrays);
     try {
-      byte[] json = JsonBodies.MAPPER.writeValueAsBytes(text);
-      return Buffer.buffer(HEAD + json.length + writer.tensors.length())
-          .appendIntLE(json.length)
-          .appendBytes(json)
-          .appendBuffer(writer.tensors)
-          .getBytes();
+      byte[] bytes = mapper.writeValueAsBytes(text);
+      buffer.appendIntLE(bytes.length).appendBytes(bytes);
     } catch (IOException e) {
       throw unusable("values cannot be written: " + e.getMessage());
     }
+    for (Tensor tensor : writer.tensors) {
+      buffer.appendBuffer(tensor.data()).appendBytes(new byte[padding(tensor)]);
+    }
+  }
+
+  /** Bytes behind a tensor, so that the next one is aligned to the text's end. */
+  private static int padding(Tensor tensor) {
+    return -tensor.data().length() & ALIGNMENT - 1;
   }
 
   /** Takes the tensors out of values. */
   private static final class Writer {
     private final List<Array> arrays = new ArrayList<>();
-    private final Buffer tensors = Buffer.buffer();
+    private final List<Tensor> tensors = new ArrayList<>();
+    private int bytes;
 
     private Object placed(Object value, List<Object> path) {
       if (value instanceof Tensor tensor) {
-        arrays.add(new Array(path, tensor.dtype(), tensor.shape(), tensors.length()));
-        tensors.appendBuffer(tensor.data());
-        tensors.appendBytes(new byte[-tensors.length() & ALIGNMENT - 1]);
+        arrays.add(new Array(path, tensor.dtype(), tensor.shape(), bytes));
+        tensors.add(tensor);
+        bytes = Math.addExact(bytes, tensor.data().length() + padding(tensor));
         return null;
       }
       if (value instanceof Map<?, ?> map && FunctionValues.holdsTensor(map)) {
@@ -77,19 +91,24 @@ public final class FunctionPayload {
   }
 
   /**
-   * Reads fields.
+   * Reads fields whose text is JSON.
    *
    * @throws RagbusException {@code SERIALIZATION} for bytes that are none
    */
   public static Map<String, Object> read(byte[] payload) {
+    return read(JsonBodies.MAPPER, payload);
+  }
+
+  /** Reads fields whose text is in a mapper's format. */
+  static Map<String, Object> read(ObjectMapper mapper, byte[] payload) {
     try {
       Buffer buffer = Buffer.buffer(payload);
       int end = Math.addExact(HEAD, buffer.getIntLE(0));
-      Map<String, Object> fields = JsonBodies.MAPPER.readValue(payload, HEAD, end - HEAD, FIELDS);
+      Map<String, Object> fields = mapper.readValue(payload, HEAD, end - HEAD, FIELDS);
       Object arrays = fields.remove(ARRAYS);
       if (arrays instanceof List<?> list) {
         for (Object described : list) {
-          Array array = JsonBodies.MAPPER.convertValue(described, Array.class);
+          Array array = mapper.convertValue(described, Array.class);
           put(fields, array.path, tensor(array, buffer, end));
         }
       }

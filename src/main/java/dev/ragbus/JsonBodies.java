@@ -9,9 +9,11 @@ import com.fasterxml.jackson.databind.DeserializationContext;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.MapperFeature;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.cfg.CoercionAction;
 import com.fasterxml.jackson.databind.cfg.CoercionInputShape;
+import com.fasterxml.jackson.databind.cfg.MapperBuilder;
 import com.fasterxml.jackson.databind.deser.std.StdDeserializer;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
@@ -34,30 +36,41 @@ import java.util.Map;
  */
 public final class JsonBodies {
   static final JsonMapper MAPPER =
-      JsonMapper.builder()
-          .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
-          .addModule(new VertxModule())
-          .addModule(DurationText.module())
-          .addModule(
-              new SimpleModule("objects")
-                  .addDeserializer(JsonObject.class, new JsonObjectDeserializer()))
-          .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
-          .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
+      withRules(JsonMapper.builder())
           .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
-          .enable(DeserializationFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
-          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-          .disable(StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION)
-          .withCoercionConfig(
-              LogicalType.Textual,
-              config ->
-                  config
-                      .setCoercion(CoercionInputShape.Integer, CoercionAction.Fail)
-                      .setCoercion(CoercionInputShape.Float, CoercionAction.Fail)
-                      .setCoercion(CoercionInputShape.Boolean, CoercionAction.Fail))
+          .build();
+
+  /** Of what other nodes send: fields that are not known are passed over. */
+  static final JsonMapper LENIENT =
+      withRules(JsonMapper.builder())
+          .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
           .build();
 
   private JsonBodies() {}
+
+  /** What holds for the records in every form: names, types, nothing coerced, nothing behind. */
+  static <M extends ObjectMapper, B extends MapperBuilder<M, B>> B withRules(B builder) {
+    return builder
+        .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
+        .addModule(new VertxModule())
+        .addModule(DurationText.module())
+        .addModule(
+            new SimpleModule("objects")
+                .addDeserializer(JsonObject.class, new JsonObjectDeserializer()))
+        .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
+        .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
+        .enable(DeserializationFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
+        .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+        .disable(StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION)
+        .withCoercionConfig(
+            LogicalType.Textual,
+            config ->
+                config
+                    .setCoercion(CoercionInputShape.Integer, CoercionAction.Fail)
+                    .setCoercion(CoercionInputShape.Float, CoercionAction.Fail)
+                    .setCoercion(CoercionInputShape.Boolean, CoercionAction.Fail));
+  }
 
   /** Vert.x's own module writes these but does not read them. */
   private static final class JsonObjectDeserializer extends StdDeserializer<JsonObject> {
@@ -84,8 +97,20 @@ public final class JsonBodies {
    * @throws RagbusException {@code INVALID}, naming the field
    */
   public static <T> T parse(JsonObject body, Class<T> type) {
+    return parse(MAPPER, body, type);
+  }
+
+  /**
+   * The same for a frame of a stream, which may come from a newer node: fields that are not known
+   * are passed over.
+   */
+  static <T> T parseFrame(JsonObject frame, Class<T> type) {
+    return parse(LENIENT, frame, type);
+  }
+
+  private static <T> T parse(ObjectMapper mapper, JsonObject body, Class<T> type) {
     try {
-      return MAPPER.convertValue(body, type);
+      return mapper.convertValue(body, type);
     } catch (IllegalArgumentException e) {
       throw failure(e.getCause() == null ? e : e.getCause());
     }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.ragbus;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.eventbus.EventBus;
 import io.vertx.core.eventbus.MessageCodec;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -15,13 +19,27 @@ import java.util.Objects;
 /**
  * The event-bus codecs of the records and of {@link RagbusException}.
  *
- * <p>Within a JVM a message is handed over as it is. Between nodes a body is a version byte and
- * JSON, for vectors a header and little-endian float32, and for values with tensors what {@link
- * FunctionPayload} writes.
+ * <p>Within a JVM a message is handed over as it is. Between nodes a body is a version byte, an
+ * int32 with a length, and so many bytes: the record in Smile, Jackson's binary form of JSON, with
+ * the names of its JSON form and without what is null; for a {@link FunctionCall} and a {@link
+ * FunctionResult} what {@link FunctionPayload} writes. Behind those of {@link Embeddings} come the
+ * vectors: little-endian float32, or a byte a number for the types that are bytes.
+ *
+ * <p>Nodes one minor version apart understand each other:
+ *
+ * <ul>
+ *   <li>Within a wire version a record gets further fields only, and none that must be there. A
+ *       reader takes the default of a field that is missing, and passes over one that it does not
+ *       know. That is so between nodes only: callers' JSON bodies are refused with such a field.
+ *   <li>A name that is new to an enumeration is sent only to who asked with a field as new as it.
+ *   <li>The version byte changes only where that cannot hold. A node reads the version before its
+ *       own, and a new one is read a minor version before it is written. Version 1, with JSON in
+ *       the place of Smile, is read only: nodes that write it do not read version 2.
+ * </ul>
+ *
+ * <p>Whatever else the bytes are, the failure is a {@link RagbusException} {@code SERIALIZATION}.
  */
 public final class MessageCodecs {
-  private static final byte VERSION = 1;
-
   private static final List<Class<? extends Record>> RECORDS =
       List.of(
           EmbedRequest.class,
@@ -61,7 +79,7 @@ public final class MessageCodecs {
   }
 
   private static <T extends Record> void register(EventBus bus, Class<T> type) {
-    registerOnce(bus, type, new JsonRecordCodec<>(type));
+    registerOnce(bus, type, new RecordCodec<>(type));
   }
 
   private static <T> void registerOnce(EventBus bus, Class<T> type, MessageCodec<T, T> codec) {
@@ -80,33 +98,40 @@ public final class MessageCodecs {
       this.type = type;
     }
 
-    abstract void write(Buffer buffer, T value);
+    abstract void write(ObjectMapper mapper, Buffer buffer, T value) throws IOException;
 
-    abstract T read(int position, Buffer buffer) throws IOException;
+    abstract T read(WireVersion version, Buffer buffer, int position) throws IOException;
 
     @Override
     public final void encodeToWire(Buffer buffer, T value) {
-      buffer.appendByte(VERSION);
-      write(buffer, value);
+      buffer.appendByte(WireVersion.WRITTEN.number());
+      try {
+        write(WireVersion.WRITTEN.mapper(), buffer, value);
+      } catch (IOException e) {
+        throw unusable("cannot be written");
+      }
     }
 
     @Override
     public final T decodeFromWire(int position, Buffer buffer) {
       if (position >= buffer.length()) {
-        throw unreadable("cannot be read");
+        throw unusable("cannot be read");
       }
-      byte version = buffer.getByte(position);
-      if (version != VERSION) {
-        throw unreadable("has wire version " + version + ", known is " + VERSION);
-      }
+      byte number = buffer.getByte(position);
+      WireVersion version =
+          WireVersion.of(number)
+              .orElseThrow(
+                  () ->
+                      unusable(
+                          "has wire version " + number + ", known are " + WireVersion.numbers()));
       try {
-        return Objects.requireNonNull(read(position + 1, buffer));
+        return Objects.requireNonNull(read(version, buffer, position + 1));
       } catch (IOException | RuntimeException e) {
-        throw unreadable("cannot be read");
+        throw unusable("cannot be read");
       }
     }
 
-    private RagbusException unreadable(String why) {
+    private RagbusException unusable(String why) {
       return RagbusException.of(
           RagbusException.Kind.SERIALIZATION, type.getSimpleName() + " " + why);
     }
@@ -127,22 +152,22 @@ public final class MessageCodecs {
     }
   }
 
-  private static final class JsonRecordCodec<T extends Record> extends Codec<T> {
+  private static final class RecordCodec<T extends Record> extends Codec<T> {
     private final Class<T> type;
 
-    JsonRecordCodec(Class<T> type) {
+    RecordCodec(Class<T> type) {
       super(type);
       this.type = type;
     }
 
     @Override
-    void write(Buffer buffer, T value) {
-      appendBytes(buffer, JsonBodies.bytes(value));
+    void write(ObjectMapper mapper, Buffer buffer, T value) throws IOException {
+      appendText(mapper, buffer, value);
     }
 
     @Override
-    T read(int position, Buffer buffer) throws IOException {
-      return JsonBodies.MAPPER.readValue(getBytes(buffer, position), type);
+    T read(WireVersion version, Buffer buffer, int position) throws IOException {
+      return version.mapper().readValue(getBytes(buffer, position), type);
     }
   }
 
@@ -152,26 +177,55 @@ public final class MessageCodecs {
     }
 
     @Override
-    void write(Buffer buffer, Embeddings value) {
-      Header header =
-          new Header(value.model(), value.dimensions(), value.count(), value.type(), value.usage());
-      appendBytes(buffer, JsonBodies.bytes(header));
-      for (float number : value.values()) {
-        buffer.appendFloatLE(number);
-      }
+    void write(ObjectMapper mapper, Buffer buffer, Embeddings value) throws IOException {
+      appendText(
+          mapper,
+          buffer,
+          new Header(
+              value.model(), value.dimensions(), value.count(), value.type(), value.usage()));
+      buffer.appendBytes(
+          value.type() == EmbeddingType.FLOAT ? floats(value.values()) : bytes(value.values()));
     }
 
     @Override
-    Embeddings read(int position, Buffer buffer) throws IOException {
-      byte[] headerBytes = getBytes(buffer, position);
-      Header header = JsonBodies.MAPPER.readValue(headerBytes, Header.class);
-      int at = position + Integer.BYTES + headerBytes.length;
-      float[] values = new float[(buffer.length() - at) / Float.BYTES];
-      for (int i = 0; i < values.length; i++) {
-        values[i] = buffer.getFloatLE(at + i * Float.BYTES);
-      }
+    Embeddings read(WireVersion version, Buffer buffer, int position) throws IOException {
+      byte[] text = getBytes(buffer, position);
+      Header header = version.mapper().readValue(text, Header.class);
+      byte[] vectors = buffer.getBytes(position + Integer.BYTES + text.length, buffer.length());
+      float[] values =
+          version.packed() && header.type != EmbeddingType.FLOAT
+              ? ofBytes(vectors, header.type)
+              : ofFloats(vectors);
       return new Embeddings(
           values, header.model, header.dimensions, header.count, header.type, header.usage);
+    }
+
+    private static byte[] floats(float[] values) {
+      ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Float.BYTES));
+      bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().put(values);
+      return bytes.array();
+    }
+
+    private static float[] ofFloats(byte[] bytes) {
+      float[] values = new float[bytes.length / Float.BYTES];
+      ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(values);
+      return values;
+    }
+
+    private static byte[] bytes(float[] values) {
+      byte[] bytes = new byte[values.length];
+      for (int i = 0; i < values.length; i++) {
+        bytes[i] = (byte) (int) values[i];
+      }
+      return bytes;
+    }
+
+    private static float[] ofBytes(byte[] bytes, EmbeddingType type) {
+      float[] values = new float[bytes.length];
+      for (int i = 0; i < values.length; i++) {
+        values[i] = type.number(bytes[i]);
+      }
+      return values;
     }
 
     private record Header(
@@ -185,18 +239,19 @@ public final class MessageCodecs {
     }
 
     @Override
-    void write(Buffer buffer, FunctionCall value) {
+    void write(ObjectMapper mapper, Buffer buffer, FunctionCall value) {
       Map<String, Object> fields = new LinkedHashMap<>();
       fields.put("name", value.name());
       fields.put("args", value.args());
       fields.put("kwargs", value.kwargs());
-      appendBytes(buffer, FunctionPayload.write(fields));
+      appendPayload(mapper, buffer, fields);
     }
 
     @Override
     @SuppressWarnings("unchecked")
-    FunctionCall read(int position, Buffer buffer) {
-      Map<String, Object> fields = FunctionPayload.read(getBytes(buffer, position));
+    FunctionCall read(WireVersion version, Buffer buffer, int position) {
+      Map<String, Object> fields =
+          FunctionPayload.read(version.mapper(), getBytes(buffer, position));
       return new FunctionCall(
           (String) fields.get("name"),
           fields.get("args"),
@@ -211,14 +266,15 @@ public final class MessageCodecs {
     }
 
     @Override
-    void write(Buffer buffer, FunctionResult value) {
-      appendBytes(
-          buffer, FunctionPayload.write(Collections.singletonMap("result", value.result())));
+    void write(ObjectMapper mapper, Buffer buffer, FunctionResult value) {
+      appendPayload(mapper, buffer, Collections.singletonMap("result", value.result()));
     }
 
     @Override
-    FunctionResult read(int position, Buffer buffer) {
-      return new FunctionResult(FunctionPayload.read(getBytes(buffer, position)).get("result"));
+    FunctionResult read(WireVersion version, Buffer buffer, int position) {
+      byte[] payload = getBytes(buffer, position);
+      Object result = FunctionPayload.read(version.mapper(), payload).get("result");
+      return new FunctionResult(FunctionValues.copy("result", result));
     }
   }
 
@@ -228,20 +284,21 @@ public final class MessageCodecs {
     }
 
     @Override
-    void write(Buffer buffer, RagbusException value) {
-      Failure failure =
+    void write(ObjectMapper mapper, Buffer buffer, RagbusException value) throws IOException {
+      appendText(
+          mapper,
+          buffer,
           new Failure(
               value.kind(),
               value.detail(),
               value.retryable(),
               value.retryAfterMillis(),
-              value.pythonType());
-      appendBytes(buffer, JsonBodies.bytes(failure));
+              value.pythonType()));
     }
 
     @Override
-    RagbusException read(int position, Buffer buffer) throws IOException {
-      Failure failure = JsonBodies.MAPPER.readValue(getBytes(buffer, position), Failure.class);
+    RagbusException read(WireVersion version, Buffer buffer, int position) throws IOException {
+      Failure failure = version.mapper().readValue(getBytes(buffer, position), Failure.class);
       return RagbusException.of(
           failure.kind,
           failure.detail,
@@ -258,8 +315,28 @@ public final class MessageCodecs {
         String pythonType) {}
   }
 
-  private static void appendBytes(Buffer buffer, byte[] bytes) {
-    buffer.appendInt(bytes.length).appendBytes(bytes);
+  private static void appendText(ObjectMapper mapper, Buffer buffer, Record value)
+      throws IOException {
+    int at = beginBytes(buffer);
+    mapper.writeValue(new BufferStream(buffer), value);
+    endBytes(buffer, at);
+  }
+
+  private static void appendPayload(
+      ObjectMapper mapper, Buffer buffer, Map<String, Object> fields) {
+    int at = beginBytes(buffer);
+    FunctionPayload.write(mapper, buffer, fields);
+    endBytes(buffer, at);
+  }
+
+  private static int beginBytes(Buffer buffer) {
+    int at = buffer.length();
+    buffer.appendInt(0);
+    return at;
+  }
+
+  private static void endBytes(Buffer buffer, int at) {
+    buffer.setInt(at, buffer.length() - at - Integer.BYTES);
   }
 
   private static byte[] getBytes(Buffer buffer, int position) {
@@ -267,5 +344,24 @@ public final class MessageCodecs {
     // A buffer would make room for them before it looks whether they are there.
     Objects.checkFromIndexSize(position + Integer.BYTES, length, buffer.length());
     return buffer.getBytes(position + Integer.BYTES, position + Integer.BYTES + length);
+  }
+
+  /** Appends to a buffer. */
+  private static final class BufferStream extends OutputStream {
+    private final Buffer buffer;
+
+    BufferStream(Buffer buffer) {
+      this.buffer = buffer;
+    }
+
+    @Override
+    public void write(int value) {
+      buffer.appendByte((byte) value);
+    }
+
+    @Override
+    public void write(byte[] bytes, int offset, int length) {
+      buffer.appendBytes(bytes, offset, length);
+    }
   }
 }

@@ -254,6 +254,20 @@ class JsonBodiesTest {
     reads("{}", NoArguments.INSTANCE);
   }
 
+  @Test
+  void aNewerNodesFrameIsUnderstood() {
+    JsonObject newer =
+        new JsonObject(
+            """
+            {"type": "partial", "id": "i", "done": 1, "added_later": {},
+             "results": [{"index": 0, "score": 0.5, "added_later": 1}]}
+            """);
+    assertThat(JsonBodies.parseFrame(newer, RerankFrame.class))
+        .isEqualTo(new RerankFrame.Partial("i", List.of(new RerankFrame.Score(0, 0.5f)), 1));
+    assertThat(refused(newer.encode(), RerankFrame.Partial.class))
+        .hasMessageContaining("added_later is not a field");
+  }
+
   private static void writes(Record value, String json) {
     assertThat(JsonBodies.format(value)).isEqualTo(new JsonObject(json));
     assertThat(new JsonObject(new String(JsonBodies.bytes(value), StandardCharsets.UTF_8)))

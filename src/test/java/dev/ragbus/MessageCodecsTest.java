@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.ragbus;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.ragbus.RagbusException.Kind;
@@ -10,15 +12,22 @@ import io.vertx.core.buffer.Buffer;
 import io.vertx.core.eventbus.EventBus;
 import io.vertx.core.eventbus.MessageCodec;
 import io.vertx.core.json.JsonObject;
+import java.lang.management.ManagementFactory;
 import java.lang.reflect.Proxy;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class MessageCodecsTest {
@@ -82,11 +91,12 @@ class MessageCodecsTest {
               1.5,
               new FunctionInfo.LastError(Kind.PYTHON, "ValueError: x", Instant.EPOCH)));
 
+  static final String ODD = "ü\u0000\uFFFE😀\"\\";
+
   static Stream<Record> records() {
-    String odd = "ü\u0000\uFFFE😀\"\\";
     return Stream.of(
         new EmbedRequest(
-            List.of("a", "", odd),
+            List.of("a", "", ODD),
             "m",
             false,
             8,
@@ -100,10 +110,10 @@ class MessageCodecsTest {
         EmbedRequest.of(),
         EmbedRequest.of("a").withPromptName("n"),
         new RerankRequest(
-            odd, List.of("a"), "m", 2, false, true, 3, 4, false, TruncationDirection.LEFT, true),
+            ODD, List.of("a"), "m", 2, false, true, 3, 4, false, TruncationDirection.LEFT, true),
         RerankRequest.of("", List.of()),
         new Ranking(
-            List.of(new Ranking.Result(1, odd, 0.1f), new Ranking.Result(0, null, -3e-8f)),
+            List.of(new Ranking.Result(1, ODD, 0.1f), new Ranking.Result(0, null, -3e-8f)),
             "m",
             Ranking.Method.SIMILARITY,
             "q",
@@ -123,10 +133,10 @@ class MessageCodecsTest {
             List.of(
                 List.of(
                     new Tokens.Token(1, "a", true, null, null),
-                    new Tokens.Token(2, odd, false, 0, 1))),
+                    new Tokens.Token(2, ODD, false, 0, 1))),
             "m"),
         new DecodeRequest(List.of(List.of(1, 2), List.of()), "m", false),
-        new DecodedTexts(List.of(odd), "m"),
+        new DecodedTexts(List.of(ODD), "m"),
         new Cleanup("cleaned", List.of(), 1, 2, 3),
         new Health("DOWN", false, List.of(new Health.Check("i", "UP", "d"))),
         new Stats(
@@ -137,7 +147,7 @@ class MessageCodecsTest {
             new Stats.ModelCache(1, 2, 3, 4, 5, 6, 7),
             new Stats.Functions(1, 2, 3, 4, 5, 6, Map.of("f", FUNCTION.usage())),
             1L << 40),
-        FunctionSpec.ofCode("f", odd)
+        FunctionSpec.ofCode("f", ODD)
             .withSchemas(new JsonObject().put("type", "object"), new JsonObject())
             .withTimeout(Duration.ofMillis(1_500))
             .withHardCancel(true)
@@ -148,8 +158,8 @@ class MessageCodecsTest {
         FUNCTION,
         new FunctionList(List.of(FUNCTION), 1),
         FunctionCall.of("f"),
-        new FunctionCall("f", Map.of("x", TENSOR, "y", List.of(1, odd)), null),
-        FunctionCall.of("f", null, 1, 1L << 40, 0.1, true, odd, List.of(TENSOR, TENSOR))
+        new FunctionCall("f", Map.of("x", List.of(1, ODD, TENSOR)), null),
+        FunctionCall.of("f", null, 1, 1L << 40, 0.1, true, ODD, List.of(TENSOR, TENSOR))
             .withKwargs(Map.of("k", Map.of("t", TENSOR))),
         new FunctionResult(null),
         new FunctionResult(TENSOR),
@@ -157,13 +167,20 @@ class MessageCodecsTest {
         NoArguments.INSTANCE,
         new Embeddings(
             new float[] {1, -2.5f, Float.MIN_VALUE, 3e38f, 0, -0f},
-            odd,
+            ODD,
             3,
             2,
             EmbeddingType.FLOAT,
             new Usage(7, List.of(0, 1))),
         new Embeddings(new float[] {255, 128}, "m", 9, 1, EmbeddingType.UBINARY, Usage.NONE),
-        new Embeddings(new float[0], "m", 0, 0, EmbeddingType.FLOAT, Usage.NONE));
+        new Embeddings(new float[0], "m", 0, 0, EmbeddingType.FLOAT, Usage.NONE),
+        new Embeddings(new float[] {-128, 127}, "m", 9, 1, EmbeddingType.BINARY, Usage.NONE),
+        new Embeddings(new float[] {-128, -1, 0, 127}, "m", 2, 2, EmbeddingType.INT8, Usage.NONE),
+        new Embeddings(new float[] {0, 127, 128, 255}, "m", 4, 1, EmbeddingType.UINT8, Usage.NONE),
+        // What is null in a map is there.
+        new FunctionResult(Arrays.asList(null, Collections.singletonMap("a", null), "b")),
+        FunctionSpec.ofModule("f", "math:sqrt")
+            .withSchemas(new JsonObject().putNull("default"), null));
   }
 
   private static Buffer wire(Object value, String before) {
@@ -202,7 +219,33 @@ class MessageCodecsTest {
   void vectorsAreBinary() {
     Embeddings large =
         new Embeddings(new float[10_000], "m", 100, 100, EmbeddingType.FLOAT, Usage.NONE);
-    assertThat(wire(large, "").length()).isBetween(40_000, 40_300);
+    assertThat(wire(large, "").length()).isBetween(40_000, 40_100);
+    for (EmbeddingType bytes : List.of(EmbeddingType.INT8, EmbeddingType.UINT8)) {
+      assertThat(wire(large.as(bytes), "").length()).isBetween(10_000, 10_100);
+    }
+    assertThat(wire(large.as(EmbeddingType.BINARY), "").length()).isBetween(1_300, 1_400);
+  }
+
+  @Test
+  void whatRepeatsIsShort() {
+    List<Ranking.Result> results =
+        IntStream.range(0, 100).mapToObj(i -> new Ranking.Result(i, null, i / 100f)).toList();
+    Ranking ranking = new Ranking(results, "m", Ranking.Method.SIMILARITY, "q", Usage.NONE);
+    assertThat(wire(ranking, "").length()).isLessThan(100 * 13 + 100);
+    List<Tokens.Token> row =
+        IntStream.range(0, 100)
+            .mapToObj(i -> new Tokens.Token(30_000 + i, "word" + i % 50, false, 5 * i, 5 * i + 4))
+            .toList();
+    Tokens tokens = new Tokens(Collections.nCopies(10, row), "m");
+    assertThat(wire(tokens, "").length()).isLessThan(1_000 * 20);
+    assertThat(JsonBodies.bytes(tokens).length).isGreaterThan(1_000 * 60);
+  }
+
+  @Test
+  void whatUtf8CannotCarryCannotBeWritten() {
+    assertThatExceptionOfType(RagbusException.class)
+        .isThrownBy(() -> wire(EmbedRequest.of("a\ud800"), ""))
+        .withMessage("SERIALIZATION: EmbedRequest cannot be written");
   }
 
   @Test
@@ -230,7 +273,8 @@ class MessageCodecsTest {
   }
 
   static Stream<Object> everything() {
-    return Stream.concat(records(), Stream.of(RagbusException.of(Kind.PYTHON, "x")));
+    return Stream.concat(
+        records(), Stream.of(RagbusException.of(Kind.PYTHON, "x", true, 1_234, "ValueError")));
   }
 
   @ParameterizedTest
@@ -253,11 +297,61 @@ class MessageCodecsTest {
 
   @Test
   void garbageCannotBeRead() {
-    Buffer huge = Buffer.buffer().appendByte((byte) 1).appendInt(Integer.MAX_VALUE);
-    Buffer negative = Buffer.buffer().appendByte((byte) 1).appendInt(-5);
-    Buffer text = Buffer.buffer().appendByte((byte) 1).appendInt(3).appendString("abc");
-    for (Buffer buffer : List.of(huge, negative, text)) {
-      assertThat(unreadable(NoArguments.INSTANCE, buffer)).isEqualTo(Kind.SERIALIZATION);
+    for (byte version : List.of((byte) 1, (byte) 2)) {
+      Buffer huge = Buffer.buffer().appendByte(version).appendInt(Integer.MAX_VALUE);
+      Buffer negative = Buffer.buffer().appendByte(version).appendInt(-5);
+      for (Buffer buffer : List.of(huge, negative, body(version, "abc".getBytes(UTF_8)))) {
+        assertThat(unreadable(NoArguments.INSTANCE, buffer)).isEqualTo(Kind.SERIALIZATION);
+      }
+    }
+  }
+
+  private static Buffer body(byte version, byte[] text) {
+    return Buffer.buffer().appendByte(version).appendInt(text.length).appendBytes(text);
+  }
+
+  /** Values in Smile that say they are long, where there is nothing, or are deep. */
+  @ParameterizedTest
+  @CsvSource({
+    "binary, fd 0f7f7f7fbf, 1",
+    "binary in 7 bits, e8 0f7f7f7fbf, 1",
+    "big integer, 26 0f7f7f7fbf, 1",
+    "big decimal, 2a 80 0f7f7f7fbf, 1",
+    "lists in lists, f8, 100000",
+    "objects in objects, fa 80 61, 100000",
+  })
+  void littleIsMadeOfHostileBytes(String what, String value, int times) {
+    var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+    String header = "3a290a07";
+    String field = "fa 85 726573756c74"; // an object with "result"
+    for (Object sample : everything().toList()) {
+      for (String start : List.of(header, header + field)) {
+        byte[] text = HexFormat.of().parseHex((start + value.repeat(times)).replace(" ", ""));
+        boolean payload = sample instanceof FunctionCall || sample instanceof FunctionResult;
+        Buffer body =
+            body(
+                (byte) 2,
+                payload
+                    ? Buffer.buffer().appendIntLE(text.length).appendBytes(text).getBytes()
+                    : text);
+        unreadable(sample, body); // what is made once is made
+        long before = threads.getCurrentThreadAllocatedBytes();
+        assertThat(unreadable(sample, body)).isEqualTo(Kind.SERIALIZATION);
+        assertThat(threads.getCurrentThreadAllocatedBytes() - before)
+            .as("%s for %s", what, sample.getClass())
+            .isLessThan(4 << 20);
+      }
+    }
+  }
+
+  /** Found by mutation: at the mark of an end, the parser went on and Jackson never ended. */
+  @Test
+  @Timeout(value = 30, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+  void anEndInsideCannotBeRead() {
+    String text = "3a290a03 fa 84636f756e74 c0 80 78 fa 80 61 ff 80 62 f8f9 fb fb";
+    Buffer body = body((byte) 2, HexFormat.of().parseHex(text.replace(" ", "")));
+    for (Object sample : everything().toList()) {
+      assertThat(unreadable(sample, body)).isEqualTo(Kind.SERIALIZATION);
     }
   }
 

@@ -13,6 +13,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class RecordsTest {
   private static void invalid(Runnable make, String field) {
@@ -152,8 +154,34 @@ class RecordsTest {
   void vectorsFitTheirShape() {
     assertThatIllegalArgumentException()
         .isThrownBy(() -> new Embeddings(new float[3], "m", 2, 2, EmbeddingType.FLOAT, Usage.NONE));
+    for (int[] shape : new int[][] {{-1, -3}, {1 << 16, 1 << 16}, {-1, 0}, {0, -1}}) {
+      int length = shape[0] == -1 && shape[1] == -3 ? 3 : 0;
+      assertThatIllegalArgumentException()
+          .isThrownBy(
+              () ->
+                  new Embeddings(
+                      new float[length], "m", shape[1], shape[0], EmbeddingType.INT8, Usage.NONE));
+    }
     assertThat(new Embeddings(new float[4], "m", 9, 2, EmbeddingType.BINARY, Usage.NONE).width())
         .isEqualTo(2);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "INT8, -129",
+    "INT8, 128",
+    "INT8, 0.5",
+    "INT8, NaN",
+    "BINARY, 128",
+    "UINT8, -1",
+    "UINT8, 256",
+    "UBINARY, -1",
+    "UBINARY, Infinity"
+  })
+  void bytesAreBytes(EmbeddingType type, float number) {
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> new Embeddings(new float[] {number}, "m", 1, 1, type, Usage.NONE))
+        .withMessage(number + " is no number of " + type);
   }
 
   @Test

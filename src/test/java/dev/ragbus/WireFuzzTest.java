@@ -28,14 +28,15 @@ class WireFuzzTest {
     int before = (data[0] & 0xff) % 3;
     Buffer wire = Buffer.buffer(new byte[before]).appendBytes(data, 1, data.length - 1);
     Object value;
+    Buffer again = Buffer.buffer();
     try {
       value = codec.decodeFromWire(before, wire);
+      // A text with half a surrogate pair may be read, but is not written.
+      codec.encodeToWire(again, value);
     } catch (RagbusException e) {
       assertThat(e.kind()).isEqualTo(RagbusException.Kind.SERIALIZATION);
       return;
     }
-    Buffer again = Buffer.buffer();
-    codec.encodeToWire(again, value);
     assertThat(codec.decodeFromWire(0, again)).hasToString(value.toString());
   }
 }
