@@ -96,6 +96,9 @@ public final class ClusterNode {
         .setProperty("hazelcast.logging.type", "jdk")
         .setProperty("hazelcast.shutdownhook.enabled", "false")
         .setProperty("hazelcast.wait.seconds.before.join", "0")
+        // There is little to hand over, and each node has a copy; leaving must not take long.
+        .setProperty("hazelcast.graceful.shutdown.max.wait", "2")
+        .setProperty("hazelcast.partition.count", "31")
         .setProperty("hazelcast.tcp.join.port.try.count", Integer.toString(PORTS_TRIED))
         .setProperty("hazelcast.heartbeat.interval.seconds", "1")
         .setProperty("hazelcast.max.no.heartbeat.seconds", "10")

@@ -38,6 +38,8 @@ public final class TestCluster implements AutoCloseable {
         .setProperty("hazelcast.logging.type", "jdk")
         .setProperty("hazelcast.phone.home.enabled", "false")
         .setProperty("hazelcast.wait.seconds.before.join", "0")
+        .setProperty("hazelcast.graceful.shutdown.max.wait", "2")
+        .setProperty("hazelcast.partition.count", "31")
         .setProperty("hazelcast.tcp.join.port.try.count", "20");
     Vertx node =
         Await.result(
