@@ -17,8 +17,8 @@ final class ParentWatch {
   /** The system property with the worker's id, which a front starts its workers with. */
   static final String ID_PROPERTY = "dev.ragbus.worker";
 
-  /** With what the process ends when the front is gone. */
-  static final int ORPHANED = 1;
+  /** With what the process ends when the front is gone: as if that had hung up. */
+  static final int ORPHANED = 129;
 
   private ParentWatch() {}
 
