@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any
 from chart import chart
 from contenders import PACKAGE, Contenders, Paths, Server
 from figures import FIGURES, GOALS, Layer, Round, layer_table, over, tables
+from pages import write_into
 from parts import IN_TURNS, Amounts, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 FEATURES = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
-BEGIN, END = "<!-- figures of benchmarks/run.sh -->", "<!-- end of figures -->"
 PARTS = (*IN_TURNS, "start", "layers")
 
 
@@ -127,15 +127,6 @@ def in_turns(parts: Parts, names: list[str], rounds: int) -> list[Round]:
     return taken
 
 
-def write_into(document: Path, written: str) -> None:
-    """Put the tables between a document's marks."""
-    before, mark, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (mark and end):
-        raise SystemExit(f"{document} has no marks {BEGIN} and {END}")
-    document.write_text(f"{before}{mark}\n{written}{end}{after}", encoding="utf-8")
-
-
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -219,7 +210,7 @@ def main() -> None:
     (chosen.out / "result.md").write_text(written, encoding="utf-8")
     (chosen.out / "figures.svg").write_text(chart(taken), encoding="utf-8")
     if chosen.document:
-        write_into(chosen.document, f"{written}\n![Texts a second](figures.svg)\n")
+        write_into(chosen.document, "benchmarks/run.sh", f"{written}\n![Texts a second](figures.svg)\n")
         chosen.document.with_name("figures.svg").write_text(chart(taken), encoding="utf-8")
     print(f"\n{written}\nwritten to {chosen.out / 'result.md'} and {chosen.out / 'result.json'}")
 

@@ -74,7 +74,7 @@ final class Load {
   }
 
   /** What all threads of this process have run. */
-  private static long cpuNanos() {
+  static long cpuNanos() {
     return ProcessHandle.current().info().totalCpuDuration().orElseThrow().toNanos();
   }
 }
