@@ -4,7 +4,6 @@ package dev.ragbus.cluster;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.File;
-import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -42,7 +41,9 @@ class RoutingSimulationTest {
     speeds = simulate("speeds", 10);
   }
 
-  /** In a process of its own: a class loader of its own would keep it from the product's classes. */
+  /**
+   * In a process of its own: a class loader of its own would keep it from the product's classes.
+   */
   private static List<Map<String, String>> simulate(String part, int workers) throws Exception {
     Process process =
         new ProcessBuilder(
