@@ -53,8 +53,8 @@ import java.util.function.Function;
 import java.util.function.LongSupplier;
 
 /**
- * What a request costs by itself on each way that the bus has: whoever answers does so at once, with
- * the same vectors. Prints a line of CSV for each way, number of texts and round.
+ * What a request costs by itself on each way that the bus has: whoever answers does so at once,
+ * with the same vectors. Prints a line of CSV for each way, number of texts and round.
  *
  * <p>Arguments, optional: how many rounds, and requests of each. With {@code answer CLUSTER} it is
  * the other process, which tells its processor time for each line that it reads.
@@ -70,8 +70,7 @@ final class BusCost {
   private static final String MODEL = "m";
   private static final String TEXT = "How tall is it? ".repeat(12);
   private static final JsonObject FRONT =
-      new JsonObject()
-          .put("cluster", new JsonObject().put("enabled", true).put("role", "front"));
+      new JsonObject().put("cluster", new JsonObject().put("enabled", true).put("role", "front"));
 
   /**
    * A way to whoever answers.
@@ -222,7 +221,11 @@ final class BusCost {
   private static Future<?> whenServed(Vertx vertx, Ragbus ragbus) {
     return ragbus
         .embed(EmbedRequest.of("there?"))
-        .recover(none -> vertx.timer(50, TimeUnit.MILLISECONDS).compose(v -> whenServed(vertx, ragbus).mapEmpty()));
+        .recover(
+            none ->
+                vertx
+                    .timer(50, TimeUnit.MILLISECONDS)
+                    .compose(v -> whenServed(vertx, ragbus).mapEmpty()));
   }
 
   /** The other process: a worker of the front, which also answers those who ask it straight. */
@@ -293,8 +296,7 @@ final class BusCost {
                       vertx
                           .eventBus()
                           .<EmbedRequest>consumer(
-                              address,
-                              message -> message.reply(of(message.body().texts().size())))
+                              address, message -> message.reply(of(message.body().texts().size())))
                           .completion())
               .toList());
     }
@@ -328,9 +330,7 @@ final class BusCost {
         .setProperty("hazelcast.tcp.join.port.try.count", "20");
     return get(
         Vertx.builder()
-            .with(
-                new VertxOptions()
-                    .setEventBusOptions(new EventBusOptions().setHost(LOOPBACK)))
+            .with(new VertxOptions().setEventBusOptions(new EventBusOptions().setHost(LOOPBACK)))
             .withClusterManager(new HazelcastClusterManager(config))
             .buildClustered());
   }

@@ -4,7 +4,6 @@ package dev.ragbus.cluster;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.File;
-import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -33,7 +32,9 @@ class RoutingSimulationTest {
   @BeforeAll
   static void simulate() throws Exception {
     try (Stream<Path> sources = Files.list(Path.of("benchmarks/dev/ragbus/cluster"))) {
-      List<String> options = List.of("-proc:none", "-cp", CLASS_PATH, "-d", classes.toString());
+      List<String> options =
+          List.of(
+              "-Xlint:all", "-Werror", "-proc:none", "-cp", CLASS_PATH, "-d", classes.toString());
       String[] arguments =
           Stream.concat(options.stream(), sources.map(Path::toString)).toArray(String[]::new);
       assertThat(ToolProvider.getSystemJavaCompiler().run(null, null, null, arguments)).isZero();
@@ -42,7 +43,9 @@ class RoutingSimulationTest {
     speeds = simulate("speeds", 10);
   }
 
-  /** In a process of its own: a class loader of its own would keep it from the product's classes. */
+  /**
+   * In a process of its own: a class loader of its own would keep it from the product's classes.
+   */
   private static List<Map<String, String>> simulate(String part, int workers) throws Exception {
     Process process =
         new ProcessBuilder(
