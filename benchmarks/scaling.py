@@ -21,6 +21,7 @@ Line = dict[str, str]
 POLICIES = {
     "one_queue": "one queue",
     "ragbus": "Ragbus",
+    "ragbus_near": "Ragbus, its own among the two",
     "two_drawn_alike": "two drawn alike",
     "least_known": "least of all",
     "round_robin": "round robin",
@@ -72,7 +73,7 @@ def by_policy(title: str, key: str, lines: list[Line], *columns: str) -> str:
 
 def routing_tables(lines: list[Line]) -> str:
     """Return what was simulated."""
-    load, speeds, fronts = (where(lines, part=part) for part in ("load", "speeds", "fronts"))
+    load, speeds, fronts, near = (where(lines, part=part) for part in ("load", "speeds", "fronts", "near"))
     told = [[interval, *_fronts(where(fronts, announce_ms=interval))] for interval in values(fronts, "announce_ms")]
     head = [f"{POLICIES[policy]}, {count}" for policy in ("ragbus", "least_known") for count in values(fronts, "fronts")]
     both = ("answer_p99_ms", "query_p99_ms")
@@ -86,6 +87,8 @@ def routing_tables(lines: list[Line]) -> str:
             by_policy("load", "load", where(speeds, workers="60"), "answer_p99_ms", "utilisation"),
             f"{MANY_WORKERS} workers, load 0.9, by how often they tell and the number of fronts: p99 of all requests, ms.\n",
             table(["announce_interval, ms", *head], told),
+            "Load 0.9, a front in each worker's process: p99 of all requests / of queries, ms.\n",
+            by_policy("workers", "workers", where(near, load="0.9"), *both),
         ]
     )
 
@@ -161,7 +164,8 @@ def main() -> None:
     chosen = found.parse_args()
     routing, bus = (list(csv.DictReader(path.open(encoding="utf-8"))) for path in (chosen.routing, chosen.bus))
     tables = {"routing": routing_tables(routing), "bus": bus_table(bus)}
-    drawn = picture(panels(routing), POLICIES)
+    shown = {policy: title for policy, title in POLICIES.items() if policy != "ragbus_near"}
+    drawn = picture(panels(routing), shown)
     if chosen.document:
         for name, written in tables.items():
             write_into(chosen.document, f"benchmarks/scaling.sh: {name}", f"\n{written}\n")

@@ -5,6 +5,7 @@ import static dev.ragbus.cluster.SimulatedFront.Policy.LEAST_KNOWN;
 import static dev.ragbus.cluster.SimulatedFront.Policy.LEAST_TOLD;
 import static dev.ragbus.cluster.SimulatedFront.Policy.ONE_QUEUE;
 import static dev.ragbus.cluster.SimulatedFront.Policy.RAGBUS;
+import static dev.ragbus.cluster.SimulatedFront.Policy.RAGBUS_NEAR;
 import static dev.ragbus.cluster.SimulatedFront.Policy.RANDOM;
 import static dev.ragbus.cluster.SimulatedFront.Policy.ROUND_ROBIN;
 import static dev.ragbus.cluster.SimulatedFront.Policy.TWO_DRAWN_ALIKE;
@@ -21,7 +22,7 @@ import java.util.Locale;
  * same seed gives the same figures.
  *
  * <p>Arguments, all optional: the share of the requests to run (1 for all), the part ({@code load},
- * {@code speeds}, {@code fronts}), the number of workers.
+ * {@code speeds}, {@code fronts}, {@code near}), the number of workers.
  */
 final class RoutingSimulation {
   private static final long SEED = 1;
@@ -43,6 +44,7 @@ final class RoutingSimulation {
     simulation.planLoad();
     simulation.planSpeeds();
     simulation.planFronts();
+    simulation.planNear();
     System.out.println(
         "part,policy,workers,fast,fronts,load,announce_ms,requests,wait_p50_ms,wait_p99_ms,"
             + "answer_p50_ms,answer_p99_ms,query_p50_ms,query_p99_ms,utilisation");
@@ -82,6 +84,17 @@ final class RoutingSimulation {
       for (double seconds : new double[] {0.025, 0.1, 0.25, 0.5, 1, 2}) {
         for (Policy policy : List.of(RAGBUS, LEAST_KNOWN, LEAST_TOLD)) {
           plan("fronts", policy, 64, 0, fronts, 0.9, seconds);
+        }
+      }
+    }
+  }
+
+  /** A front in each worker's process. */
+  private void planNear() {
+    for (int workers : new int[] {4, 16, 64}) {
+      for (double load : new double[] {0.7, 0.9}) {
+        for (Policy policy : List.of(RAGBUS, RAGBUS_NEAR)) {
+          plan("near", policy, workers, 0, workers, load, ANNOUNCE_SECONDS);
         }
       }
     }

@@ -112,7 +112,7 @@ final class SimulatedCluster {
       }
     }
     for (int front = 0; front < setting.fronts; front++) {
-      fronts.add(new SimulatedFront(setting.policy, workers.size(), random.split()));
+      fronts.add(new SimulatedFront(setting.policy, front, workers.size(), random.split()));
     }
     time.after(arrivals.get(0).atSeconds(), () -> arrive(0));
   }

@@ -11,6 +11,8 @@ final class SimulatedFront {
   enum Policy {
     /** The product's own {@link Router} and {@link Backlog}. */
     RAGBUS,
+    /** The same; each front is in one process with a worker, which is one of the two. */
+    RAGBUS_NEAR,
     /** Two choices by the same knowledge, drawn alike whatever their speed. */
     TWO_DRAWN_ALIKE,
     /** The least of all by the same knowledge. */
@@ -51,13 +53,21 @@ final class SimulatedFront {
   }
 
   private final Policy policy;
+  private final int near;
   private final SplittableRandom random;
   private final Router router;
   private final List<Known> workers = new ArrayList<>();
   private int turn;
 
-  SimulatedFront(Policy policy, int count, SplittableRandom random) {
+  /**
+   * A front that knows nothing yet.
+   *
+   * @param near the worker in the same process, where the policy asks for it
+   * @param count how many workers there are
+   */
+  SimulatedFront(Policy policy, int near, int count, SplittableRandom random) {
     this.policy = policy;
+    this.near = near;
     this.random = random;
     this.router = new Router(random);
     this.turn = random.nextInt(count);
@@ -78,6 +88,7 @@ final class SimulatedFront {
     Known chosen =
         switch (policy) {
           case RAGBUS -> router.choose(workers, null);
+          case RAGBUS_NEAR -> router.choose(workers, workers.get(near));
           case TWO_DRAWN_ALIKE -> less(any(), any());
           case LEAST_KNOWN, LEAST_TOLD -> leastOfAll();
           case ROUND_ROBIN -> workers.get(turn = (turn + 1) % workers.size());

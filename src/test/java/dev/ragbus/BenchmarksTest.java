@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import javax.tools.JavaCompiler;
 import javax.tools.StandardJavaFileManager;
@@ -55,7 +56,7 @@ class BenchmarksTest {
 
   @Test
   void enginesAreMeasuredAndFiguresWritten() throws Exception {
-    Path page = Files.writeString(out.resolve("page.md"), "a\n" + marks("old") + "b\n");
+    Path page = Files.writeString(out.resolve("page.md"), "a\n" + marks("benchmarks/run.sh", "old") + "b\n");
     List<String> command = new ArrayList<>(List.of("../benchmarks/compare.py"));
     PythonEnvironment environment = TestPython.environment();
     Path model =
@@ -110,8 +111,28 @@ class BenchmarksTest {
     assertThat(written).contains("RoundTripBenchmark.http", "CrossingBenchmark.call");
   }
 
-  private static String marks(String between) {
-    return "<!-- figures of benchmarks/run.sh -->\n" + between + "\n<!-- end of figures -->\n";
+  @Test
+  @Tag("slow")
+  void scalingIsSimulatedAndMeasured() throws Exception {
+    Path page =
+        Files.writeString(
+            out.resolve("scaling.md"),
+            marks("benchmarks/scaling.sh: bus", "old")
+                + marks("benchmarks/scaling.sh: routing", "old"));
+    ProcessBuilder command =
+        new ProcessBuilder("benchmarks/scaling.sh", "--document", page.toString());
+    command.environment().putAll(Map.of("SHARE", "0.02", "ROUNDS", "1", "REQUESTS", "800"));
+
+    assertThat(ChildProcess.run(command)).isZero();
+
+    assertThat(Files.readString(page))
+        .contains("| 1000 |", "| two JVMs | 32 |", "| the same over HTTP, its client included | 1 |")
+        .doesNotContain("old\n");
+    assertThat(out.resolve("scaling.svg")).isNotEmptyFile();
+  }
+
+  private static String marks(String of, String between) {
+    return "<!-- figures of " + of + " -->\n" + between + "\n<!-- end of figures -->\n";
   }
 
   private static List<String> scripts() {

@@ -32,7 +32,9 @@ class RoutingSimulationTest {
   @BeforeAll
   static void simulate() throws Exception {
     try (Stream<Path> sources = Files.list(Path.of("benchmarks/dev/ragbus/cluster"))) {
-      List<String> options = List.of("-proc:none", "-cp", CLASS_PATH, "-d", classes.toString());
+      List<String> options =
+          List.of(
+              "-Xlint:all", "-Werror", "-proc:none", "-cp", CLASS_PATH, "-d", classes.toString());
       String[] arguments =
           Stream.concat(options.stream(), sources.map(Path::toString)).toArray(String[]::new);
       assertThat(ToolProvider.getSystemJavaCompiler().run(null, null, null, arguments)).isZero();
