@@ -94,6 +94,7 @@ final class WorkerProcesses {
   private static final Logger OUTPUT = System.getLogger("dev.ragbus.worker");
 
   private static final Pattern RESIDENT = Pattern.compile("VmRSS:\\s+(\\d+) kB");
+  private static final int SIGTERM = 15;
   private static final int LAST_SIGNAL = 64;
   private static final long NO_TIMER = -1;
 
@@ -146,6 +147,7 @@ final class WorkerProcesses {
     final long startedNanos;
     final Promise<Void> gone = Promise.promise();
     State state = State.STARTING;
+    boolean hasServed;
     long servingNanos;
     Process process;
     Future<String> output = Future.succeededFuture("");
@@ -224,6 +226,7 @@ final class WorkerProcesses {
       return;
     }
     child.state = State.SERVING;
+    child.hasServed = true;
     child.servingNanos = nanos.getAsLong();
     Place place = child.place;
     if (place.replacement == child) {
@@ -358,7 +361,9 @@ final class WorkerProcesses {
     int number = exitCode - 128;
     String signal = number > 0 && number <= LAST_SIGNAL ? " (signal " + number + ")" : "";
     String killed = child.killedFor == null ? "" : ", killed: " + child.killedFor;
-    ended(child, exitCode == 0, "exit code " + exitCode + signal + killed);
+    // One that has not come to serve need not know the signal yet, and has nothing to answer.
+    boolean inOrder = exitCode == 0 || (number == SIGTERM && !child.hasServed);
+    ended(child, inOrder, "exit code " + exitCode + signal + killed);
   }
 
   private void ended(Child child, boolean inOrder, String how) {

@@ -20,7 +20,8 @@ import org.junit.jupiter.api.Test;
 class ParentWatchTest {
   private static final String INPUT =
       new JsonObject()
-              .put("config", new JsonObject().put("http", new JsonObject().put("host", "localhost")))
+              .put(
+                  "config", new JsonObject().put("http", new JsonObject().put("host", "localhost")))
               .put("properties", new JsonObject().put("ragbus.http.port", "0"))
               .encode()
           + "\n";

@@ -31,7 +31,9 @@ class OrphanTest {
               "models",
               new JsonObject()
                   .put("allow", new JsonArray().add("é\n\"😀'").add("x".repeat(100_000)))
-                  .put("preload", new JsonArray().add(new JsonObject().put("model_name", "a-model"))));
+                  .put(
+                      "preload",
+                      new JsonArray().add(new JsonObject().put("model_name", "a-model"))));
 
   @TempDir private Path folder;
   private final List<String> output = new CopyOnWriteArrayList<>();
