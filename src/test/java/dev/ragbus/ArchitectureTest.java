@@ -43,8 +43,6 @@ class ArchitectureTest {
 
   @ArchTest static final ArchRule httpImportsTheApiOnly = onlyOf("http", "http");
 
-  @ArchTest static final ArchRule clusterImportsTheApiOnly = onlyOf("cluster", "cluster");
-
   @ArchTest
   static final ArchRule langchain4jImportsTheApiOnly = onlyOf("langchain4j", "langchain4j");
 

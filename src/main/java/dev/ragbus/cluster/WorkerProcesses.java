@@ -41,7 +41,8 @@ final class WorkerProcesses {
     void leaving(String workerId);
 
     /**
-     * A process has gone otherwise than by draining to its end: what it had is not answered.
+     * A process has gone otherwise than by draining to its end: what it had is not answered. What
+     * follows is decided: {@link #failure} and {@link #workers} tell it.
      *
      * @param how what is known of it, for people
      */
@@ -381,8 +382,8 @@ final class WorkerProcesses {
     if (asked && inOrder) {
       LOGGER.log(Level.INFO, "worker " + child.id + " has drained");
     } else {
-      listener.lost(child.id, how);
       String next = asked ? "it was draining" : next(child, how);
+      listener.lost(child.id, how);
       report(child, how, next);
     }
     child.gone.complete();

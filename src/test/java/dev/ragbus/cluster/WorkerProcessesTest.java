@@ -160,6 +160,7 @@ class WorkerProcessesTest {
           @Override
           public void lost(String id, String how) {
             events.add("lost " + place(id) + " " + how);
+            workers.failure().ifPresent(reason -> events.add("given up"));
           }
 
           @Override
@@ -284,7 +285,7 @@ class WorkerProcessesTest {
     start(new JsonObject(), "30s", place -> "ends");
     eventually(() -> seen().get(0).state() == State.FAILED);
 
-    assertThat(events).hasSize(5).allMatch(event -> event.endsWith("exit code 3"));
+    assertThat(events).hasSize(6).endsWith("lost w1.5 exit code 3", "given up");
     assertThat(Await.result(on(() -> workers.failure())))
         .hasValue("worker 1 died 5 times within 60 s, the last time with exit code 3");
     assertThat(seen()).singleElement().extracting(Worker::pid).isEqualTo(0L);
