@@ -31,7 +31,7 @@ class ReliabilityDocumentTest {
   @Test
   void eachTrapHasItsGuardAndItsTest() throws IOException {
     List<List<String>> traps = table("Traps");
-    assertThat(traps).hasSize(18);
+    assertThat(traps).hasSize(20);
     for (int i = 0; i < traps.size(); i++) {
       List<String> trap = traps.get(i);
       assertThat(trap.get(0)).isEqualTo(String.valueOf(i + 1));

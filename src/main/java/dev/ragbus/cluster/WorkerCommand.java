@@ -45,9 +45,13 @@ record WorkerCommand(
   /** The newest so many reports of crashes are kept. */
   static final int REPORTS_KEPT = 8;
 
-  /** What is this process's alone: its file is read, its ports are taken. */
+  /**
+   * What is this process's alone: its file is read, its ports are taken, and what a worker logs
+   * goes into its log.
+   */
   private static final List<String> NOT_PASSED_ON =
-      List.of("ragbus.config", "com.sun.management.", "java.rmi.", ID_PROPERTY);
+      List.of(
+          "ragbus.config", "com.sun.management.", "java.rmi.", "java.util.logging.", ID_PROPERTY);
 
   /** What opens modules, without which code runs otherwise or not at all. */
   private static final List<String> PASSED_ON =

@@ -76,8 +76,8 @@ final class WorkerOutput {
   }
 
   /**
-   * Never blocks in a read: a process that this one has left behind may hold the pipe open, and
-   * whoever is blocked in it then keeps Java from saying that the process has ended.
+   * Never blocks in a read: a process that this one has left behind may hold the pipe open long
+   * after.
    */
   private void readToItsEnd() throws IOException, InterruptedException {
     byte[] bytes = new byte[8 * 1024];

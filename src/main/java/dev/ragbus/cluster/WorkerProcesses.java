@@ -41,7 +41,8 @@ final class WorkerProcesses {
     void leaving(String workerId);
 
     /**
-     * A process has gone otherwise than by draining to its end: what it had is not answered.
+     * A process has gone otherwise than by draining to its end: what it had is not answered. What
+     * follows is decided: {@link #failure} and {@link #workers} tell it.
      *
      * @param how what is known of it, for people
      */
@@ -94,6 +95,7 @@ final class WorkerProcesses {
   private static final Logger OUTPUT = System.getLogger("dev.ragbus.worker");
 
   private static final Pattern RESIDENT = Pattern.compile("VmRSS:\\s+(\\d+) kB");
+  private static final int SIGTERM = 15;
   private static final int LAST_SIGNAL = 64;
   private static final long NO_TIMER = -1;
 
@@ -146,6 +148,7 @@ final class WorkerProcesses {
     final long startedNanos;
     final Promise<Void> gone = Promise.promise();
     State state = State.STARTING;
+    boolean hasServed;
     long servingNanos;
     Process process;
     Future<String> output = Future.succeededFuture("");
@@ -224,6 +227,7 @@ final class WorkerProcesses {
       return;
     }
     child.state = State.SERVING;
+    child.hasServed = true;
     child.servingNanos = nanos.getAsLong();
     Place place = child.place;
     if (place.replacement == child) {
@@ -358,7 +362,9 @@ final class WorkerProcesses {
     int number = exitCode - 128;
     String signal = number > 0 && number <= LAST_SIGNAL ? " (signal " + number + ")" : "";
     String killed = child.killedFor == null ? "" : ", killed: " + child.killedFor;
-    ended(child, exitCode == 0, "exit code " + exitCode + signal + killed);
+    // One that has not come to serve need not know the signal yet, and has nothing to answer.
+    boolean inOrder = exitCode == 0 || (number == SIGTERM && !child.hasServed);
+    ended(child, inOrder, "exit code " + exitCode + signal + killed);
   }
 
   private void ended(Child child, boolean inOrder, String how) {
@@ -376,8 +382,8 @@ final class WorkerProcesses {
     if (asked && inOrder) {
       LOGGER.log(Level.INFO, "worker " + child.id + " has drained");
     } else {
-      listener.lost(child.id, how);
       String next = asked ? "it was draining" : next(child, how);
+      listener.lost(child.id, how);
       report(child, how, next);
     }
     child.gone.complete();

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.ragbus.cluster;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.locks.LockSupport;
 
 /** A worker process for tests: says {@code serving} and does what its argument says. */
 public final class ChildMain {
@@ -34,7 +37,7 @@ public final class ChildMain {
       case "leaks" -> {
         for (int i = 0; i < LEAK_MEGABYTES; i++) {
           byte[] megabyte = new byte[1 << 20];
-          java.util.Arrays.fill(megabyte, (byte) 1);
+          Arrays.fill(megabyte, (byte) 1);
           leak.add(megabyte);
         }
         endOn(0);
@@ -57,7 +60,7 @@ public final class ChildMain {
   }
 
   private static String readLine() throws IOException {
-    var line = new java.io.ByteArrayOutputStream();
+    var line = new ByteArrayOutputStream();
     for (int next = System.in.read(); next >= 0 && next != '\n'; next = System.in.read()) {
       line.write(next);
     }
@@ -71,7 +74,7 @@ public final class ChildMain {
 
   private static void neverReturn() {
     while (true) {
-      java.util.concurrent.locks.LockSupport.park();
+      LockSupport.park();
     }
   }
 }

@@ -75,10 +75,12 @@ class WorkerCommandTest {
             "-Xmx8g",
             "-agentlib:jdwp=transport=dt_socket,server=y,address=5005",
             "-Dcom.sun.management.jmxremote.port=9999",
+            "-Djava.util.logging.config.file=log.properties",
             "-Djavax.net.ssl.trustStorePassword=changeit");
     Map<String, String> properties =
         Map.of(
             "com.sun.management.jmxremote.port", "9999",
+            "java.util.logging.config.file", "log.properties",
             "javax.net.ssl.trustStorePassword", "changeit",
             "java.version", "17",
             "ragbus.config", "file",

@@ -9,6 +9,7 @@ import dev.ragbus.cluster.WorkerProcesses.State;
 import dev.ragbus.cluster.WorkerProcesses.Worker;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.json.JsonObject;
 import java.io.IOException;
@@ -19,6 +20,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.logging.Handler;
 import java.util.logging.LogRecord;
@@ -27,6 +29,8 @@ import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** With real processes. */
@@ -53,7 +57,7 @@ class WorkerProcessesTest {
   private Context context;
   private WorkerProcesses workers;
 
-  private static Handler handler(java.util.function.Consumer<String> consumer) {
+  private static Handler handler(Consumer<String> consumer) {
     return new Handler() {
       @Override
       public void publish(LogRecord entry) {
@@ -83,7 +87,7 @@ class WorkerProcessesTest {
       List<Long> pids = pids();
       Await.result(on(() -> workers.stop()).compose(stopped -> stopped));
       assertThat(pids).noneMatch(WorkerProcessesTest::alive);
-      assertThat(outputThreads()).isEmpty();
+      eventually(() -> outputThreads().isEmpty());
     }
     Await.result(vertx.close());
     output.removeHandler(outputs);
@@ -156,6 +160,7 @@ class WorkerProcessesTest {
           @Override
           public void lost(String id, String how) {
             events.add("lost " + place(id) + " " + how);
+            workers.failure().ifPresent(reason -> events.add("given up"));
           }
 
           @Override
@@ -180,7 +185,7 @@ class WorkerProcessesTest {
   }
 
   private <T> Future<T> on(Callable<T> action) {
-    io.vertx.core.Promise<T> done = io.vertx.core.Promise.promise();
+    Promise<T> done = Promise.promise();
     context.runOnContext(
         v -> {
           try {
@@ -280,7 +285,7 @@ class WorkerProcessesTest {
     start(new JsonObject(), "30s", place -> "ends");
     eventually(() -> seen().get(0).state() == State.FAILED);
 
-    assertThat(events).hasSize(5).allMatch(event -> event.endsWith("exit code 3"));
+    assertThat(events).hasSize(6).endsWith("lost w1.5 exit code 3", "given up");
     assertThat(Await.result(on(() -> workers.failure())))
         .hasValue("worker 1 died 5 times within 60 s, the last time with exit code 3");
     assertThat(seen()).singleElement().extracting(Worker::pid).isEqualTo(0L);
@@ -316,7 +321,7 @@ class WorkerProcessesTest {
     Await.result(on(() -> workers.stop()).compose(stopped -> stopped));
 
     assertThat(seen()).isEmpty();
-    assertThat(events).contains("leaving w1.1", "leaving w2.1").hasSize(4);
+    assertThat(events).containsExactlyInAnyOrder("leaving w1.1", "leaving w2.1");
   }
 
   @Test
@@ -333,6 +338,7 @@ class WorkerProcessesTest {
   }
 
   @Test
+  @EnabledOnOs(OS.LINUX)
   void oneThatLeaksIsReplacedByOneThatServesFirst() {
     start(
         new JsonObject().put("worker_memory_megabytes", ChildMain.LEAK_MEGABYTES),
@@ -397,9 +403,7 @@ class WorkerProcessesTest {
   @Test
   void aProcessLeftBehindHoldsNothingUp() throws Exception {
     start(new JsonObject(), "30s", place -> place.equals("w1.1") ? "leaves" : "lives");
-    Awaitility.await()
-        .atMost(LONG)
-        .until(() -> events.stream().anyMatch(event -> event.startsWith("lost w1.1")));
+    eventually(() -> events.stream().anyMatch(event -> event.startsWith("lost w1.1")));
     awaitServing(1);
     eventually(() -> outputThreads().size() == 1);
     String left = printed.stream().filter(line -> line.contains(": left ")).findFirst().get();
