@@ -581,7 +581,12 @@ public final class Front {
 
   private void tick() {
     long now = nanoClock.getAsLong();
-    workers.takeLost(new HashSet<>(cluster.getNodes()), now).forEach(this::gone);
+    for (Worker lost : workers.takeLost(new HashSet<>(cluster.getNodes()), now)) {
+      gone(lost);
+      if (processes != null) {
+        processes.kill(lost.id(), "it has told nothing for too long");
+      }
+    }
     int serving = workers.serving().size();
     meters.workers(serving, workers.all().size() - serving);
   }
