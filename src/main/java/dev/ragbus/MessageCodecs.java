@@ -16,8 +16,8 @@ import java.util.Objects;
  * The event-bus codecs of the records and of {@link RagbusException}.
  *
  * <p>Within a JVM a message is handed over as it is. Between nodes a body is a version byte and
- * JSON, for vectors a header and little-endian float32, and for values with tensors what {@link
- * FunctionPayload} writes.
+ * JSON, for vectors a header and little-endian float32 (before them int32, where they are sparse),
+ * and for values with tensors what {@link FunctionPayload} writes.
  */
 public final class MessageCodecs {
   private static final byte VERSION = 1;
@@ -25,6 +25,9 @@ public final class MessageCodecs {
   private static final List<Class<? extends Record>> RECORDS =
       List.of(
           EmbedRequest.class,
+          EmbedSparseRequest.class,
+          PredictRequest.class,
+          Predictions.class,
           RerankRequest.class,
           Ranking.class,
           ModelSpec.class,
@@ -55,6 +58,7 @@ public final class MessageCodecs {
     EventBus bus = vertx.eventBus();
     RECORDS.forEach(type -> register(bus, type));
     registerOnce(bus, Embeddings.class, new EmbeddingsCodec());
+    registerOnce(bus, SparseEmbeddings.class, new SparseEmbeddingsCodec());
     registerOnce(bus, FunctionCall.class, new FunctionCallCodec());
     registerOnce(bus, FunctionResult.class, new FunctionResultCodec());
     registerOnce(bus, RagbusException.class, new ExceptionCodec());
@@ -176,6 +180,59 @@ public final class MessageCodecs {
 
     private record Header(
         String model, int dimensions, int count, EmbeddingType type, Usage usage) {}
+  }
+
+  /** Behind the header where each vector ends, then all indices, then all values. */
+  private static final class SparseEmbeddingsCodec extends Codec<SparseEmbeddings> {
+    SparseEmbeddingsCodec() {
+      super(SparseEmbeddings.class);
+    }
+
+    @Override
+    void write(Buffer buffer, SparseEmbeddings value) {
+      SparseHeader header =
+          new SparseHeader(value.model(), value.dimensions(), value.count(), value.usage());
+      appendBytes(buffer, JsonBodies.bytes(header));
+      for (int end : value.ends()) {
+        buffer.appendIntLE(end);
+      }
+      for (int index : value.indices()) {
+        buffer.appendIntLE(index);
+      }
+      for (float number : value.values()) {
+        buffer.appendFloatLE(number);
+      }
+    }
+
+    @Override
+    SparseEmbeddings read(int position, Buffer buffer) throws IOException {
+      byte[] headerBytes = getBytes(buffer, position);
+      SparseHeader header = JsonBodies.MAPPER.readValue(headerBytes, SparseHeader.class);
+      int at = position + Integer.BYTES + headerBytes.length;
+      int[] ends = intsAt(buffer, at, header.count);
+      at += Integer.BYTES * header.count;
+      int[] indices = intsAt(buffer, at, (buffer.length() - at) / (Integer.BYTES + Float.BYTES));
+      at += Integer.BYTES * indices.length;
+      float[] values = new float[indices.length];
+      for (int i = 0; i < values.length; i++) {
+        values[i] = buffer.getFloatLE(at + i * Float.BYTES);
+      }
+      return new SparseEmbeddings(
+          ends, indices, values, header.model, header.dimensions, header.usage);
+    }
+
+    private static int[] intsAt(Buffer buffer, int position, int count) {
+      // An array would be made before it is looked whether they are there.
+      Objects.checkFromIndexSize(
+          position, Math.multiplyExact(count, Integer.BYTES), buffer.length());
+      int[] ints = new int[count];
+      for (int i = 0; i < count; i++) {
+        ints[i] = buffer.getIntLE(position + i * Integer.BYTES);
+      }
+      return ints;
+    }
+
+    private record SparseHeader(String model, int dimensions, int count, Usage usage) {}
   }
 
   /** Arguments with their tensors, as {@link FunctionPayload} writes them. */

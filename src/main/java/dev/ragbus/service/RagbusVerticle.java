@@ -4,6 +4,7 @@ package dev.ragbus.service;
 import dev.ragbus.Addresses;
 import dev.ragbus.DecodeRequest;
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.EmbedSparseRequest;
 import dev.ragbus.FunctionCall;
 import dev.ragbus.FunctionName;
 import dev.ragbus.FunctionQuery;
@@ -14,6 +15,7 @@ import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.NoArguments;
 import dev.ragbus.OptionsReader;
+import dev.ragbus.PredictRequest;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
@@ -212,6 +214,14 @@ public final class RagbusVerticle extends VerticleBase {
     Duration clearing = options.python().timeout("clear_cache");
     Duration other = options.python().defaultTimeout();
     serve(at.embed(), "embed", EmbedRequest.class, embedding, (q, c) -> ready().embed(q, c));
+    serve(
+        at.embedSparse(),
+        "embed_sparse",
+        EmbedSparseRequest.class,
+        embedding,
+        (q, c) -> ready().embedSparse(q, c));
+    serve(
+        at.predict(), "predict", PredictRequest.class, embedding, (q, c) -> ready().predict(q, c));
     serve(at.rerank(), "rerank", RerankRequest.class, ranking, (q, c) -> ready().rerank(q, c));
     serve(
         at.rerankStream(),
@@ -412,8 +422,19 @@ public final class RagbusVerticle extends VerticleBase {
     String embedding = models.defaultEmbedding();
     checks.add(
         new Health.Check(
-            "models", "UP", "embedding " + embedding + ", reranker " + models.defaultReranker()));
+            "models",
+            "UP",
+            "embedding "
+                + embedding
+                + ", reranker "
+                + models.defaultReranker()
+                + ifAny(", sparse ", models.defaultSparse())
+                + ifAny(", classifier ", models.defaultClassifier())));
     return new Health(up(up), true, checks);
+  }
+
+  private static String ifAny(String before, String model) {
+    return model == null ? "" : before + model;
   }
 
   private static String up(boolean good) {
