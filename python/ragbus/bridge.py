@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragbus import garbage, hosting, model, progress, registry, sources, tokenization
+from ragbus import garbage, hosting, model, pooling, progress, registry, sources, tokenization
 from ragbus.convert import plain_json, to_json, to_py
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.errors import RagbusError, describe
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ragbus.pooling import Floats, Ints
+    from ragbus.tokenization import Text
 
 _lane = threading.local()
 _runs: dict[int, Callable[[], None]] = {}  # what ends each run that is going on; a run's own, so it can hit no other
@@ -69,6 +70,8 @@ def tokenize(
 ) -> Ints | bytes:
     """Tokenise the texts in the bound buffers: `ints[:count]` are their UTF-8 lengths, `bytes` holds them back to back.
 
+    A length n that is given as -1 - n makes one text of it and the one before it, a couple that is one row.
+
     Returns one int32 array: rows, then text, length, boundary, total of each row, then all ids one after another (see
     `tokenization.flatten`), or a failure.
     """
@@ -83,28 +86,34 @@ def tokenize(
         return describe(error)
 
 
-def _texts(count: int) -> list[str]:
-    ends = np.cumsum(_lane.ints[:count], dtype=np.int64).tolist()
+def _texts(count: int) -> list[Text]:
+    lengths = _lane.ints[:count]
+    seconds = lengths < 0
+    ends = np.cumsum(np.where(seconds, ~lengths, lengths), dtype=np.int64).tolist()
     if len(ends) != count or (ends and ends[-1] > _lane.bytes.size):
         raise RagbusError("RUNTIME", f"the buffers hold fewer than {count} texts")
     blob = _lane.bytes[: ends[-1] if ends else 0].tobytes()
     try:
-        return [blob[start:stop].decode() for start, stop in zip([0, *ends[:-1]], ends, strict=False)]
+        texts: list[Text] = [blob[start:stop].decode() for start, stop in zip([0, *ends[:-1]], ends, strict=False)]
     except UnicodeDecodeError as error:
         raise RagbusError("SERIALIZATION", f"a text is no UTF-8: {error}") from error
+    for at in np.flatnonzero(seconds)[::-1].tolist():
+        texts[at - 1 : at + 1] = [(texts[at - 1], texts[at])]
+    return texts
 
 
 def forward(handle: int, rows: int, width: int, run: int) -> bytes | None:
     """Run a batch in the bound buffers, as the run of a number of its own; return None, or a failure.
 
     `ints` holds length, boundary, dimensions and flags of each row, then rows x width padded ids; rows x outputs values go to
-    `floats`.
+    `floats`. Those of a sparse model that are not 0 are handed over as `pooling.pack_sparse` does.
     """
     try:
         engine = registry.get(handle).engine
         start, stop, outputs = _HEADER * rows, (_HEADER + width) * rows, engine.outputs
         ints, floats = _lane.ints, _lane.floats
-        if stop > ints.size or rows * outputs > floats.size:
+        sparse = engine.folder.model_type == "sparse"
+        if max(stop, rows * (1 + outputs) * sparse) > ints.size or rows * outputs > floats.size:
             raise RagbusError("RUNTIME", f"the buffers are too small for {rows} x {width} ids or {rows} x {outputs} values")
         table = ints[:start].reshape(rows, _HEADER)
         out = floats[: rows * outputs].reshape(rows, outputs)
@@ -113,6 +122,8 @@ def forward(handle: int, rows: int, width: int, run: int) -> bytes | None:
             engine.finish(engine.forward(ints[start:stop].reshape(rows, width), table, out), table, out)
         finally:
             del _runs[run]
+        if sparse:
+            pooling.pack_sparse(out, ints, floats)
     except BaseException as error:  # noqa: BLE001
         return describe(error)
     return None
@@ -192,7 +203,9 @@ def _load(
         "handle": handle,
         "name": name,
         "type": folder.model_type,
-        "dimensions": runs.outputs if folder.model_type == "embedding" else None,
+        "dimensions": runs.outputs if folder.pooling is not None else None,
+        "sparse": folder.model_type == "sparse",
+        "pooling": folder.pooling,
         "outputs": runs.outputs,
         "max_tokens": folder.max_tokens,
         "pad_id": tokens.pad_id,
@@ -208,7 +221,7 @@ def _load(
         "default_prompt_name": folder.default_prompt_name,
         "normalize": folder.normalize,
         "activation": runs.activation,
-        "labels": folder.labels,
+        "labels": None if folder.pooling is not None else folder.labels or [f"LABEL_{at}" for at in range(runs.outputs)],
     }
 
 
@@ -282,7 +295,7 @@ def _cancel_run(*, run: int) -> dict[str, Any]:
 def _locate(**wanted: Any) -> dict[str, Any]:
     """Find a model's folder, and say what the folder says the model is."""
     found = sources.locate(**wanted)
-    return {**found, "type": model.type_of(Path(found["path"]))}
+    return {**found, "types": model.types_of(Path(found["path"]))}
 
 
 def _watched(phase: progress.Phase, operation: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ragbus.errors import RagbusError
-from ragbus.pooling import ACTIVATIONS, POOLINGS
+from ragbus.pooling import ACTIVATIONS, POOLINGS, SATURATIONS, SPARSE_POOLINGS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-ModelType: TypeAlias = Literal["embedding", "cross-encoder"]
+ModelType: TypeAlias = Literal["embedding", "cross-encoder", "sparse", "classifier"]
 
 # Where weights lie, by what they are computed in: the layouts of sentence-transformers, optimum and transformers.js. The first
 # that exists is taken.
@@ -66,11 +66,16 @@ _POOLING_ALIASES = {"mean_sqrt_len_tokens": "mean_sqrt_len"}
 _MODULES: dict[ModelType, frozenset[str]] = {
     "embedding": frozenset({"Transformer", "Pooling", "Dense", "Normalize", "Dropout"}),
     "cross-encoder": frozenset({"Transformer"}),
+    "sparse": frozenset({"Transformer", "MLMTransformer", "SpladePooling"}),
+    "classifier": frozenset({"Transformer"}),
 }
 _MODULE_PACKAGE = "sentence_transformers."
-_ORDER = re.compile(r"Transformer( Pooling( Dense)*( Normalize)?)?")
+_ORDER = re.compile(r"Transformer( Pooling( Dense)*( Normalize)?)?|(MLM)?Transformer( SpladePooling)?")
 _DENSE_FILE = "model.safetensors"
 _ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "identity"}
+# What transformers' pipeline makes of logits, by `problem_type`; for any other it is softmax, or sigmoid of one label.
+_PROBLEMS = {"multi_label_classification": "sigmoid", "regression": "identity"}
+_LABELS_BY_DEFAULT = 2  # which transformers leaves out of config.json
 # These count positions from the padding id on (transformers: `create_position_ids_from_input_ids`).
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "data2vec-text"})
 
@@ -79,9 +84,10 @@ _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "came
 class ModelFolder:
     """A model folder, understood: all that an engine needs besides weights and vocabulary.
 
-    `pooling` is None for a cross-encoder, and several are joined by `+`; `dense` are the folders of the layers after it, in their
-    order. `activation` None means the default: sigmoid for one label, else identity. `hidden_sizes` are the dimensions of token
-    vectors, each with the file that says so.
+    `pooling` is None for a cross-encoder and a classifier, and several are joined by `+`; `dense` are the folders of the layers
+    after it, in their order. `activation` is that of scores, or what saturates a sparse model's logits; None means the default
+    (see `graphs.activation_of`). `hidden_sizes` are the dimensions of token vectors, or the size of a sparse model's vocabulary,
+    each with the file that says so.
     """
 
     folder: Path
@@ -146,10 +152,23 @@ def _stored(name: str) -> str | None:
     return None if stored == "f32" else stored
 
 
-def type_of(folder: Path) -> ModelType:
-    """Return what the model in a folder does: a classifier's architecture makes it a cross-encoder."""
-    architectures = read_config(folder / "config.json").get("architectures") or []
-    return "cross-encoder" if any(str(it).endswith("ForSequenceClassification") for it in architectures) else "embedding"
+def types_of(folder: Path) -> tuple[ModelType, ...]:
+    """Return what the model in a folder may be, the likeliest first.
+
+    Whoever scores sequences is a cross-encoder with one label and a classifier with several, and may be the other one. A
+    masked-language-model head makes it sparse if `modules.json` says so; without that file it may as well be an embedding model,
+    since many of those were saved with the head's name.
+    """
+    config = read_config(folder / "config.json")
+    architectures = [str(it) for it in config.get("architectures") or []]
+    if any(it.endswith("ForSequenceClassification") for it in architectures):
+        count = len(_labels(config) or ()) or config.get("num_labels", _LABELS_BY_DEFAULT)
+        return ("cross-encoder", "classifier") if count == 1 else ("classifier", "cross-encoder")
+    kinds = {kind for kind, _ in _listed(folder)}
+    if kinds & {"SpladePooling", "MLMTransformer"}:
+        return ("sparse",)
+    headed = any(it.endswith("ForMaskedLM") for it in architectures)
+    return ("embedding", "sparse") if headed and "Pooling" not in kinds else ("embedding",)
 
 
 def read_folder(
@@ -166,33 +185,34 @@ def read_folder(
     Raises MODEL_NOT_FOUND if a needed file is missing, RUNTIME naming a file that cannot be read, INVALID for an unknown type
     or option and for a model that needs more than this engine family does.
     """
-    if model_type not in _MODULES:
+    family = next((known for known in _MODULES if known == model_type), None)
+    if family is None:
         raise RagbusError("INVALID", f"Unknown model type: {model_type}")
-    family: ModelType = "embedding" if model_type == "embedding" else "cross-encoder"
     if reason := missing_from(folder):
         raise RagbusError("MODEL_NOT_FOUND", reason)
     config = read_config(folder / "config.json")
     card = read_config(folder / "config_sentence_transformers.json")
     modules = _modules(folder, family)
-    transformer = folder / next(path for kind, path in modules if kind == "Transformer")
-    pools = folder / next((path for kind, path in modules if kind == "Pooling"), "") / "config.json"
-    pooled = read_config(pools) if family == "embedding" and any(kind == "Pooling" for kind, _ in modules) else {}
+    transformer = folder / next(path for kind, path in modules if kind.endswith("Transformer"))
+    pooler = next((path for kind, path in modules if kind.endswith("Pooling")), None)
+    pools = folder / (pooler or "") / "config.json"
+    pooled = {} if pooler is None else read_config(pools)
     bert = read_config(transformer / "sentence_bert_config.json") or read_config(folder / "sentence_bert_config.json")
     return ModelFolder(
         folder=folder,
         model_type=family,
         weights=next(folder / name for name in ALL_FILES if (folder / name).is_file()),
         max_tokens=_max_tokens(folder, config, bert, max_tokens),
-        pooling=_pooling(pools, pooled, pooling) if family == "embedding" else None,
+        pooling=_pooling_of(family, pools, pooled, pooling),
         dense=_dense(folder, modules),
         normalize=family == "embedding" and (modules[-1][0] == "Normalize" if normalize is None else normalize),
-        activation=_activation(config, card) if family == "cross-encoder" else None,
-        labels=_labels(config) if family == "cross-encoder" else None,
+        activation=_activation_of(family, pools, pooled, config, card),
+        labels=_labels(config) if family in {"cross-encoder", "classifier"} else None,
         prompts=dict(card.get("prompts") or {}) | dict(prompts or {}),
         default_prompt_name=card.get("default_prompt_name"),
         pad_id=config.get("pad_token_id"),
         lowercase=bool(bert.get("do_lower_case")),
-        hidden_sizes=_hidden_sizes({pools: pooled, folder / "config.json": config}),
+        hidden_sizes=_hidden_sizes(family, {pools: pooled, folder / "config.json": config}),
     )
 
 
@@ -218,21 +238,26 @@ def _read_json(path: Path) -> Any:
 def _modules(folder: Path, model_type: ModelType) -> list[tuple[str, str]]:
     """Return class and sub-folder of what modules.json lists; without one a model is a transformer, as there."""
     path = folder / "modules.json"
-    listed = _read_json(path) or [{"type": f"{_MODULE_PACKAGE}Transformer", "path": ""}]
-    try:
-        modules = [(_kind(entry["type"]), str(entry["path"])) for entry in listed]
-    except (TypeError, KeyError, AttributeError) as error:
-        raise RagbusError("RUNTIME", f"{path} is no list of modules") from error
+    modules = _listed(folder) or [("Transformer", "")]
     kinds = [kind for kind, _ in modules]
     if foreign := set(kinds) - _MODULES[model_type]:
         supported = ", ".join(sorted(_MODULES[model_type]))
         raise RagbusError("INVALID", f"{path} needs {', '.join(sorted(foreign))}; a {model_type} model may have {supported}")
     order = [kind for kind in kinds if kind != "Dropout"]
     if not _ORDER.fullmatch(" ".join(order)):
-        raise RagbusError("INVALID", f"{path} has {', '.join(order)}; supported is Transformer, Pooling, Dense …, Normalize")
+        supported = "Transformer, SpladePooling" if model_type == "sparse" else "Transformer, Pooling, Dense …, Normalize"
+        raise RagbusError("INVALID", f"{path} has {', '.join(order)}; supported is {supported}")
     if outside := next((sub for _, sub in modules if not (folder / sub).resolve().is_relative_to(folder.resolve())), None):
         raise RagbusError("INVALID", f"{path} leads out of its folder: {outside!r}")
     return [module for module in modules if module[0] != "Dropout"]
+
+
+def _listed(folder: Path) -> list[tuple[str, str]]:
+    path = folder / "modules.json"
+    try:
+        return [(_kind(entry["type"]), str(entry["path"])) for entry in _read_json(path) or []]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise RagbusError("RUNTIME", f"{path} is no list of modules") from error
 
 
 def _kind(type_: str) -> str:
@@ -250,10 +275,21 @@ def _dense(folder: Path, modules: Sequence[tuple[str, str]]) -> tuple[Path, ...]
     return layers
 
 
-def _hidden_sizes(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, int]:
-    keys = ("embedding_dimension", "word_embedding_dimension", "hidden_size")
+def _hidden_sizes(model_type: ModelType, configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, int]:
+    keys = ("embedding_dimension", "word_embedding_dimension", "vocab_size" if model_type == "sparse" else "hidden_size")
     said = {path: next((config[key] for key in keys if key in config), None) for path, config in configs.items()}
     return {path: size for path, size in said.items() if isinstance(size, int)}
+
+
+def _pooling_of(model_type: ModelType, path: Path, config: Mapping[str, Any], asked: str | None) -> str | None:
+    if model_type == "embedding":
+        return _pooling(path, config, asked)
+    if model_type != "sparse":
+        return None
+    name = str(config.get("pooling_strategy", "max") if asked is None else asked)
+    if name not in SPARSE_POOLINGS:
+        raise RagbusError("INVALID", f"pooling {name!r} is not one of {', '.join(SPARSE_POOLINGS)}, which a sparse model has")
+    return name
 
 
 def _pooling(path: Path, config: Mapping[str, Any], asked: str | None) -> str:
@@ -289,6 +325,19 @@ def _max_tokens(folder: Path, config: Mapping[str, Any], bert: Mapping[str, Any]
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     named = config.get("id2label")
     return tuple(str(named[key]) for key in sorted(named, key=int)) if isinstance(named, dict) and named else None
+
+
+def _activation_of(
+    model_type: ModelType, path: Path, pooled: Mapping[str, Any], config: Mapping[str, Any], card: Mapping[str, Any]
+) -> str | None:
+    if model_type == "cross-encoder":
+        return _activation(config, card)
+    if model_type == "classifier":
+        return _PROBLEMS.get(str(config.get("problem_type")))
+    name = pooled.get("activation_function") if model_type == "sparse" else None
+    if name is not None and name not in SATURATIONS:
+        raise RagbusError("INVALID", f"{path}: activation_function {name!r} is not one of {', '.join(SATURATIONS)}")
+    return name
 
 
 def _activation(config: Mapping[str, Any], card: Mapping[str, Any]) -> str | None:

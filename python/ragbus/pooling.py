@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From token vectors to one row a text: pooling, slicing, normalising, activation. Pure NumPy.
 
-Formulas are those of sentence-transformers (`modules/pooling.py`, `Normalize`) and torch (`sigmoid`). Rows are padded on the
-right, so a row's tokens are its first `length` positions.
+Formulas are those of sentence-transformers (`modules/pooling.py`, `Normalize`, `SpladePooling`) and torch (`sigmoid`, `softmax`).
+Rows are padded on the right, so a row's tokens are its first `length` positions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int32]
 Pooling: TypeAlias = Callable[[Floats, Ints], Floats]
 
-LENGTH, BOUNDARY, DIMENSIONS, FLAGS = range(4)  # the columns of a row in a batch's table
+LENGTH, BOUNDARY, DIMENSIONS, FLAGS = range(4)  # the columns of a row in a batch's table; of a sparse one DIMENSIONS is its top k
 FINISH = 1  # flag: normalise an embedding, apply the activation to a score
 _TINY = np.float32(1e-12)  # torch.nn.functional.normalize's eps
 
@@ -81,6 +81,53 @@ def pool(name: str, hidden: Floats, lengths: Ints) -> Floats:
     return pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1)
 
 
+def _relu(x: Floats) -> Floats:
+    return np.maximum(x, np.float32(0))
+
+
+# What a head's logits become, by the names that `SpladePooling` has for them; each rises with its argument.
+SATURATIONS: dict[str, Callable[[Floats], Floats]] = {
+    "relu": lambda x: np.log1p(_relu(x)),
+    "log1p_relu": lambda x: np.log1p(np.log1p(_relu(x))),
+}
+SPARSE_POOLINGS = ("max", "sum")
+
+
+def pool_sparse(name: str, saturation: str, logits: Floats, lengths: Ints, out: Floats) -> None:
+    """Pool a vocabulary's logits (rows x tokens x vocabulary) by one of `SPARSE_POOLINGS` into `out` (rows x vocabulary).
+
+    Each is first saturated by one of `SATURATIONS`. A row at a time: all at once would make copies of the largest array there is.
+    """
+    saturate = SATURATIONS[saturation]
+    for row, length in enumerate(lengths.tolist()):
+        inside = logits[row, :length]
+        out[row] = saturate(inside.max(axis=0)) if name == "max" else saturate(inside).sum(axis=0)
+
+
+def keep_largest(table: Ints, out: Floats) -> None:
+    """Keep each row's `DIMENSIONS` largest values (0: all), of equal ones those with the lowest index; the rest become 0."""
+    most = table[:, DIMENSIONS]
+    if most.min(initial=0) < 0:
+        raise RagbusError("INVALID", f"top_k {most.min()} must be at least 1")
+    for row in np.flatnonzero(most):
+        places = np.flatnonzero(out[row])
+        by_size = np.argsort(-np.nan_to_num(out[row, places], nan=np.inf), kind="stable")  # what is no number must not get lost
+        out[row, places[by_size[most[row] :]]] = 0
+
+
+def pack_sparse(out: Floats, ints: Ints, floats: Floats) -> None:
+    """Hand over what is not 0 of `out` (rows x outputs), which may lie in `floats`.
+
+    `ints` gets where each row ends among the values, then the index of each value in its row; `floats` gets the values.
+    """
+    rows, outputs = out.shape
+    places = np.flatnonzero(out)
+    values = out.ravel()[places]
+    ints[:rows] = np.searchsorted(places, np.arange(1, rows + 1) * outputs)
+    ints[rows : rows + len(places)] = places % outputs
+    floats[: len(places)] = values
+
+
 def finish_embeddings(table: Ints, out: Floats) -> None:
     """Slice and normalise vectors in place, row by row as the table says.
 
@@ -103,7 +150,14 @@ def sigmoid(x: Floats) -> Floats:
     return np.float32(1) / (np.float32(1) + np.exp(-np.maximum(x, np.float32(-80))))
 
 
-ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"sigmoid": sigmoid, "identity": lambda x: x}
+def softmax(x: Floats) -> Floats:
+    """Return e^x of each value over their sum in its row, without overflow."""
+    powers: Floats = np.exp(x - x.max(axis=-1, keepdims=True))
+    powers /= powers.sum(axis=-1, keepdims=True)
+    return powers
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"sigmoid": sigmoid, "softmax": softmax, "identity": lambda x: x}
 
 
 def finish_scores(table: Ints, out: Floats, activation: str) -> None:

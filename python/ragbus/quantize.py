@@ -5,8 +5,9 @@ Weights and activations are quantised after training with NNCF's preset for tran
 held back: on those the int8 model, as it will run, is compared with the float32 one. A result is kept under a hash of all that
 it is made of, so it is made once; an entry that is not whole is made again.
 
-What is compared: for an embedding model the cosine of the two vectors of each text, and the floor applies to their mean. For a
-cross-encoder the raw scores of pairs, and the floor applies to their Pearson correlation, since ranking needs no more.
+What is compared: for an embedding or sparse model the cosine of the two vectors of each text, and the floor applies to their mean.
+For a cross-encoder the raw scores of pairs, for a classifier those of texts, and the floor applies to their Pearson correlation,
+since ranking needs no more.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ Statistic: TypeAlias = Literal["mean_cosine", "correlation"]
 class Quality:
     """How near an int8 model comes to float32 on texts that it was not calibrated on.
 
-    `value` is what the floor applies to: the mean cosine of an embedding model, the scores' correlation of a cross-encoder.
+    `value` is what the floor applies to: the mean cosine of vectors, or the correlation of scores.
     `worst` is the smallest cosine, or the largest difference of two raw scores. `texts` says on how many texts or pairs.
     """
 
@@ -72,7 +73,7 @@ class Quality:
         """Say it in words."""
         if self.statistic == "mean_cosine":
             return f"cosine to float32 {self.value:.4f} on average and {self.worst:.4f} at worst over {self.texts} texts"
-        return f"correlation with float32 {self.value:.4f}, largest difference {self.worst:.3g}, over {self.texts} pairs"
+        return f"correlation with float32 {self.value:.4f}, largest difference {self.worst:.3g}, over {self.texts} texts or pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def read_texts(path: Path) -> list[str]:
 def _samples(folder: ModelFolder, tokens: TextTokenizer, calibration: Path | None) -> Samples:
     texts = read_texts(calibration or DEFAULT_TEXTS)
     cut = tokenization.Cut(folder.max_tokens)
-    if folder.model_type == "embedding":
+    if folder.model_type != "cross-encoder":
         rows = tokenization.rows_of_texts(tokens, texts, cut)
     else:
         rows = [row for query, document in pairs(texts) for row in tokenization.rows_of_pairs(tokens, query, [document], cut)]
@@ -298,7 +299,7 @@ def outputs_of(engine: Engine, rows: Sequence[Row]) -> Floats:
 def compare(model_type: str, expected: Floats, got: Floats) -> Quality:
     """Compare what an int8 model gives (rows x outputs) with what the float32 one gives."""
     wide, narrow = expected.astype(np.float64), got.astype(np.float64)
-    if model_type == "embedding":
+    if model_type in {"embedding", "sparse"}:
         lengths = np.linalg.norm(wide, axis=1) * np.linalg.norm(narrow, axis=1)
         cosines = np.einsum("ij,ij->i", wide, narrow) / np.maximum(lengths, np.finfo(float).tiny)
         return Quality("mean_cosine", float(cosines.mean()), float(cosines.min()), len(wide))

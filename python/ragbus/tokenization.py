@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from tokenizers import Encoding, Tokenizer
+
+Text: TypeAlias = "str | tuple[str, str]"  # one text, or a couple that is one row
 
 # Building the result of encode_batch holds the interpreter lock: many small calls let other lanes in between.
 _TEXTS_A_CALL = 64
@@ -134,22 +136,31 @@ def _encode(source: TextTokenizer, texts: Sequence[str]) -> Iterator[list[int]]:
             yield encoding.ids
 
 
-def rows(source: TextTokenizer, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
+def rows(source: TextTokenizer, texts: Sequence[Text], cut: Cut, *, pair: bool) -> list[Row]:
     """Return the rows of texts; with `pair` the first text is the query of all the others."""
-    return rows_of_pairs(source, texts[0], texts[1:], cut) if pair else rows_of_texts(source, texts, cut)
+    if not pair:
+        return rows_of_texts(source, texts, cut)
+    query, *documents = [str(text) for text in texts]
+    return rows_of_pairs(source, query, documents, cut)
 
 
-def rows_of_texts(source: TextTokenizer, texts: Sequence[str], cut: Cut) -> list[Row]:
-    """Return one row a text, special tokens included, at most `cut.max_tokens` long."""
-    template = source.single
+def rows_of_texts(source: TextTokenizer, texts: Sequence[Text], cut: Cut) -> list[Row]:
+    """Return one row a text or couple, special tokens included, at most `cut.max_tokens` long; a couple has no windows."""
+    encoded = _encode(source, [part for text in texts for part in ((text,) if isinstance(text, str) else text)])
+    return [
+        _row_of_text(source.single, at, next(encoded), cut)
+        if isinstance(text, str)
+        else _rows_of_pair(source.pair, at, next(encoded), next(encoded), cut)[0]
+        for at, text in enumerate(texts)
+    ]
+
+
+def _row_of_text(template: Template, at: int, ids: list[int], cut: Cut) -> Row:
     room = cut.max_tokens - template.specials
     if room < 1:
         raise RagbusError("INVALID", f"max_tokens {cut.max_tokens}: this model adds {template.specials} special tokens")
-    rows = []
-    for at, ids in enumerate(_encode(source, texts)):
-        row = [*template.prefix, *cut.keep(ids, room), *template.suffix]
-        rows.append(Row(at, row, len(row), len(ids) + template.specials))
-    return rows
+    row = [*template.prefix, *cut.keep(ids, room), *template.suffix]
+    return Row(at, row, len(row), len(ids) + template.specials)
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
@@ -173,24 +184,26 @@ def rows_of_pairs(source: TextTokenizer, query: str, documents: Sequence[str], c
     Windows follow each other without overlap; those beyond the bound are cut (from the left with `cut.left`). A row's `total`
     is its length plus what was cut beside it, so a row is truncated if `total` is more than its length, windows included.
     """
-    template = source.pair
+    asked, *encoded = _encode(source, [query, *documents])
+    return [row for at, whole in enumerate(encoded) for row in _rows_of_pair(source.pair, at, asked, whole, cut)]
+
+
+def _rows_of_pair(template: Template, at: int, asked: list[int], whole: list[int], cut: Cut) -> list[Row]:
     room = cut.max_tokens - template.specials
     if room < 2:  # noqa: PLR2004 - a token each
         raise RagbusError("INVALID", f"max_tokens {cut.max_tokens}: this model adds {template.specials} special tokens")
-    asked, *encoded = _encode(source, [query, *documents])
+    document = whole if cut.max_document is None else cut.keep(whole, cut.max_document)
+    kept, width = longest_first(len(asked), len(document), room)
+    head = [*template.prefix, *cut.keep(asked, kept), *template.middle]
+    boundary = len(template.prefix) + kept + template.zeros
+    document = cut.keep(document, width * max(1, cut.max_chunks))
+    windows = [document[start : start + width] for start in range(0, len(document), max(1, width))] or [[]]
+    edge = 0 if cut.left else len(windows) - 1  # the window beside what was cut
     rows = []
-    for at, whole in enumerate(encoded):
-        document = whole if cut.max_document is None else cut.keep(whole, cut.max_document)
-        kept, width = longest_first(len(asked), len(document), room)
-        head = [*template.prefix, *cut.keep(asked, kept), *template.middle]
-        boundary = len(template.prefix) + kept + template.zeros
-        document = cut.keep(document, width * max(1, cut.max_chunks))
-        windows = [document[start : start + width] for start in range(0, len(document), max(1, width))] or [[]]
-        edge = 0 if cut.left else len(windows) - 1  # the window beside what was cut
-        for number, window in enumerate(windows):
-            ids = [*head, *window, *template.suffix]
-            lost = len(asked) - kept + (len(whole) - len(document) if number == edge else 0)
-            rows.append(Row(at, ids, boundary if template.typed else len(ids), len(ids) + lost))
+    for number, window in enumerate(windows):
+        ids = [*head, *window, *template.suffix]
+        lost = len(asked) - kept + (len(whole) - len(document) if number == edge else 0)
+        rows.append(Row(at, ids, boundary if template.typed else len(ids), len(ids) + lost))
     return rows
 
 

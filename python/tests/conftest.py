@@ -111,15 +111,26 @@ class Lane:
         self.ints, self.floats, self.bytes = np.zeros(ints, np.int32), np.zeros(floats, np.float32), np.zeros(size, np.int8)
         assert bridge.bind(self.ints, self.floats, self.bytes) is None
 
-    def put(self, texts: Sequence[str | bytes]) -> int:
-        encoded = [text.encode() if isinstance(text, str) else text for text in texts]
+    def put(self, texts: Sequence[str | bytes | tuple[str, str]]) -> int:
+        encoded, lengths = [], []
+        for text in texts:
+            parts = [it.encode() if isinstance(it, str) else it for it in (text if isinstance(text, tuple) else (text,))]
+            encoded += parts
+            lengths += [len(parts[0]), *(-1 - len(second) for second in parts[1:])]
         blob = b"".join(encoded)
-        self.ints[: len(encoded)] = [len(text) for text in encoded]
+        self.ints[: len(encoded)] = lengths
         self.bytes[: len(blob)] = np.frombuffer(blob, np.int8)
         return len(encoded)
 
     def tokenize(
-        self, handle: int, texts: Sequence[str | bytes], *, pair: bool = False, most: int = 0, chunks: int = 1, left: bool = False
+        self,
+        handle: int,
+        texts: Sequence[str | bytes | tuple[str, str]],
+        *,
+        pair: bool = False,
+        most: int = 0,
+        chunks: int = 1,
+        left: bool = False,
     ) -> Tokens:
         flat = bridge.tokenize(handle, self.put(texts), pair, most, chunks, left)
         if isinstance(flat, bytes):
@@ -147,7 +158,20 @@ class Lane:
         failure = bridge.forward(model["handle"], rows, width, next(RUNS) if run is None else run)
         if failure is not None:
             raise Failure(failure)
+        if model["sparse"]:
+            return self._unpacked(rows, model["outputs"])
         return self.floats[: rows * model["outputs"]].reshape(rows, model["outputs"]).copy()
+
+    def _unpacked(self, rows: int, outputs: int) -> Any:
+        """Read what a sparse model gave, as Java does."""
+        made, start = np.zeros((rows, outputs), np.float32), 0
+        for row, end in enumerate(self.ints[:rows].tolist()):
+            indices = self.ints[rows + start : rows + end]
+            assert (np.diff(indices) > 0).all()
+            made[row, indices] = self.floats[start:end]
+            assert self.floats[start:end].all()
+            start = end
+        return made
 
     def embed(self, model: dict[str, Any], texts: Sequence[str], **options: Any) -> Any:
         return self.forward(model, self.tokenize(model["handle"], texts), **options)

@@ -73,7 +73,7 @@ def blobs(cache: Path) -> set[Path]:
 
 def test_a_whole_download_then_embedding(big: Hub, lane: Lane, golden: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     found = locate(BIG)
-    assert (found["source"], found["type"]) == ("hub", "embedding")
+    assert (found["source"], found["types"]) == ("hub", ["embedding"])
     model = ask("load", name=BIG, path=found["path"], precision="f32")
     texts = [item["text"] for item in golden["items"]][:8]
     np.testing.assert_allclose(lane.embed(model, texts), golden["vectors"][:8], atol=2e-4)

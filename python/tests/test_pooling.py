@@ -77,3 +77,57 @@ def test_only_flagged_scores_are_activated() -> None:
     assert out.ravel().tolist() == [0.5, 0]
     pooling.finish_scores(table((0, 1), (0, 1)), out, "identity")
     assert out.ravel().tolist() == [0.5, 0]
+
+
+def saturated(logit: float, name: str) -> float:
+    once = math.log1p(max(0.0, logit))
+    return once if name == "relu" else math.log1p(once)
+
+
+@pytest.mark.parametrize("saturation", pooling.SATURATIONS)
+@pytest.mark.parametrize("name", pooling.SPARSE_POOLINGS)
+def test_sparse_pooling_is_its_definition(name: str, saturation: str) -> None:
+    logits = np.random.default_rng(2).normal(size=(3, 6, 8)).astype(np.float32) - 1
+    lengths = np.array([6, 1, 4], np.int32)
+    out = np.full((3, 8), 7, np.float32)
+    pooling.pool_sparse(name, saturation, logits, lengths, out)
+    naive = np.zeros((3, 8))
+    for row, entry in np.ndindex(naive.shape):
+        values = [saturated(logits[row, at, entry], saturation) for at in range(lengths[row])]
+        naive[row, entry] = max(values) if name == "max" else sum(values)
+    np.testing.assert_allclose(out, naive, rtol=1e-5, atol=1e-7)
+    assert not out.all()
+
+
+def test_the_largest_stay_and_equal_ones_by_index() -> None:
+    out = np.array([[0, 3, 1, 3, 2, 3]] * 3, np.float32)
+    pooling.keep_largest(table((0, 1), (2, 1), (9, 0)), out)
+    assert out.tolist() == [[0, 3, 1, 3, 2, 3], [0, 3, 0, 3, 0, 0], [0, 3, 1, 3, 2, 3]]
+    with pytest.raises(RagbusError, match="top_k -1 must be at least 1"):
+        pooling.keep_largest(table((-1, 0)), out[:1])
+
+
+def test_what_is_no_number_stays_among_the_largest() -> None:
+    out = np.array([[5, np.nan, 4, np.inf]], np.float32)
+    pooling.keep_largest(table((2, 0)), out)
+    np.testing.assert_array_equal(out, [[0, np.nan, 0, np.inf]])
+
+
+def test_sparse_rows_are_packed_over_where_they_lie() -> None:
+    ints, floats = np.full(15, -1, np.int32), np.full(20, -1, np.float32)
+    out = floats[:12].reshape(3, 4)
+    out[:] = [[0, 2, 0, 3], [0, 0, 0, 0], [1, np.nan, 0, 4]]
+    pooling.pack_sparse(out, ints, floats)
+    assert ints[:8].tolist() == [2, 2, 5, 1, 3, 0, 1, 3]
+    np.testing.assert_array_equal(floats[:5], [2, 3, 1, np.nan, 4])
+    full = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
+    floats[:12] = full.ravel()
+    pooling.pack_sparse(floats[:12].reshape(3, 4), ints, floats)
+    assert ints.tolist() == [4, 8, 12, *[0, 1, 2, 3] * 3]
+    np.testing.assert_array_equal(floats[:12], full.ravel())
+
+
+def test_softmax_neither_overflows_nor_hides_nan() -> None:
+    values = pooling.softmax(np.array([[1e30, 0, 0], [1, 1, 1], [-1e30, -1e30, 0], [0, np.nan, 0]], np.float32))
+    np.testing.assert_allclose(values[:3], [[1, 0, 0], [1 / 3] * 3, [0, 0, 1]], atol=1e-7)
+    assert np.isnan(values[3]).all()

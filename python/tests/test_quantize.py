@@ -74,7 +74,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def load(texts: Path | None, *, floor: float = 0.99, folder: Path = CROSS_ENCODER) -> Engine:
-    read = model.read_folder(folder, model.type_of(folder))
+    read = model.read_folder(folder, model.types_of(folder)[0])
     tokens = tokenization.load(folder / "tokenizer.json", pad_id=read.pad_id)
     loaded, _ = load_engine("openvino", read, tokens, EngineOptions(precision="int8", calibration=texts, min_int8_cosine=floor))
 

@@ -218,3 +218,24 @@ def test_tokens_and_decode(embedder: dict[str, Any]) -> None:
 def test_an_id_outside_the_vocabulary_is_named(token: Any, embedder: dict[str, Any]) -> None:
     with pytest.raises(Failure, match=f"INVALID: ids: {token!r} is outside the vocabulary of 30522"):
         ask("decode", handle=embedder["handle"], ids=[[101, token]])
+
+
+def test_a_couple_is_one_row_among_texts(bert: tokenization.TextTokenizer) -> None:
+    texts: list[tokenization.Text] = ["a", ("a b", "c"), ("", "c"), "b c"]
+    rows = tokenization.rows_of_texts(bert, texts, Cut(100))
+    (paired,) = tokenization.rows_of_pairs(bert, "a b", ["c"], Cut(100))
+    assert [row.text for row in rows] == [0, 1, 2, 3]
+    assert (rows[1].ids, rows[1].boundary, rows[1].total) == (paired.ids, paired.boundary, paired.total)
+    assert [rows[at].ids for at in (0, 3)] == [row.ids for row in tokenization.rows_of_texts(bert, ["a", "b c"], Cut(100))]
+    for left in (False, True):
+        (cut,) = tokenization.rows_of_texts(bert, [("a b c d", "e f g h")], Cut(7, left=left))
+        (same,) = tokenization.rows_of_pairs(bert, "a b c d", ["e f g h"], Cut(7, left=left))
+        assert cut == same
+        assert len(cut.ids) == 7 < cut.total
+
+
+def test_lengths_say_what_is_a_couple(embedder: dict[str, Any], lane: Lane) -> None:
+    rows = lane.tokenize(embedder["handle"], [("one", "two"), "three", ("", "")])
+    assert rows.text == [0, 1, 2]
+    assert rows.ids[0] == lane.tokenize(embedder["handle"], ["one", "two"], pair=True).ids[0]
+    assert rows.ids[1] == lane.tokenize(embedder["handle"], ["three"]).ids[0]

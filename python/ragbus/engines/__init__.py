@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
     from ragbus.quantize import Quality
-    from ragbus.tokenization import Cut, Row, TextTokenizer
+    from ragbus.tokenization import Cut, Row, Text, TextTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,16 @@ class Engine(Protocol):
 
     @property
     def outputs(self) -> int:
-        """Floats a row: dimensions of an embedding, labels of a cross-encoder."""
+        """Floats a row: dimensions of an embedding, labels of a cross-encoder or classifier, vocabulary of a sparse model."""
         ...
 
     @property
     def activation(self) -> str | None:
-        """A cross-encoder's activation, None for an embedding."""
+        """The activation of scores, or what saturates a sparse model's logits; None for an embedding."""
         ...
 
-    def tokenize(self, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
-        """Return rows of ids; with `pair` the first text is the query of all the others."""
+    def tokenize(self, texts: Sequence[Text], cut: Cut, *, pair: bool) -> list[Row]:
+        """Return rows of ids; with `pair` the first text is the query of all the others, else a text may be two of one row."""
         ...
 
     def cancellation(self) -> Callable[[], None]:
@@ -97,14 +97,14 @@ class Engine(Protocol):
         ...
 
     def forward(self, ids: Ints, table: Ints, out: Floats) -> Floats:
-        """Run the model on rows x width padded ids; return token vectors (rank 3), or rows x outputs in `out` itself.
+        """Run the model on rows x width padded ids; return what is of each token (rank 3), or rows x outputs in `out` itself.
 
         `table` is rows x 4: length, boundary, dimensions, flags.
         """
         ...
 
     def finish(self, hidden: Floats, table: Ints, out: Floats) -> None:
-        """Pool what `forward` returned into `out` (rows x outputs), then slice, normalise or activate it as `table` says."""
+        """Pool what `forward` returned into `out` (rows x outputs), then slice, normalise, thin or activate it as `table` says."""
         ...
 
 

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from ragbus.pooling import Floats, Ints
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_OUTPUTS = {"embedding": (("token_embeddings", "last_hidden_state"), 3), "cross-encoder": (("logits",), 2)}
+_OUTPUTS = {
+    "embedding": (("token_embeddings", "last_hidden_state"), 3),
+    "cross-encoder": (("logits",), 2),
+    "sparse": (("logits",), 3),
+    "classifier": (("logits",), 2),
+}
 
 
 def unknown_input(folder: ModelFolder, name: str) -> RagbusError:
@@ -28,7 +33,9 @@ def unknown_input(folder: ModelFolder, name: str) -> RagbusError:
 
 
 def output_of(folder: ModelFolder, outputs: Sequence[tuple[set[str], int]]) -> int:
-    """Choose among outputs, each with names and rank: token vectors (rank 3) of an embedding model, logits (rank 2) else.
+    """Choose among outputs, each with names and rank: token vectors (rank 3) of an embedding model, logits else.
+
+    Those of a sparse model are of each token (rank 3), others' of each text (rank 2).
 
     Raises TYPE_CONVERSION where there is none: the weights are of another type of model.
     """
@@ -43,11 +50,11 @@ def output_of(folder: ModelFolder, outputs: Sequence[tuple[set[str], int]]) -> i
 
 
 def layers_of(folder: ModelFolder, width: int) -> tuple[Dense, ...]:
-    """Return the layers after the pooling of token vectors that have `width` values.
+    """Return the layers after the pooling of token vectors that have `width` values; none without such vectors.
 
     Raises RUNTIME naming a file that says another width, or another number of labels, than the weights have.
     """
-    if folder.model_type == "cross-encoder":
+    if folder.model_type in {"cross-encoder", "classifier"}:
         if folder.labels is not None and len(folder.labels) != width:
             said = f"{folder.folder / 'config.json'} names {len(folder.labels)} labels"
             raise RagbusError("RUNTIME", f"{said}, but {folder.weights} gives {width} values")
@@ -66,26 +73,41 @@ def outputs_of(folder: ModelFolder, width: int, layers: Sequence[Dense]) -> int:
 
 
 def activation_of(folder: ModelFolder, outputs: int) -> str | None:
-    """Return a cross-encoder's activation: as it says, else sigmoid for one label; None for an embedding."""
+    """Return the activation of scores, or what saturates a sparse model's logits, as the folder says; None for an embedding.
+
+    Where it does not say, one label's score gets a sigmoid, a classifier's several a softmax, a cross-encoder's stay.
+    """
     if folder.model_type == "embedding":
         return None
-    return folder.activation or ("sigmoid" if outputs == 1 else "identity")
+    if folder.model_type == "sparse":
+        return folder.activation or "relu"
+    return folder.activation or ("sigmoid" if outputs == 1 else "softmax" if folder.model_type == "classifier" else "identity")
 
 
 def finish(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints, out: Floats) -> None:
     """Bring what a graph gave (token vectors, or one row a text) into `out`, which it may be: pool, project, then finish."""
-    if engine.activation is not None:
-        if hidden is not out:
-            out[:] = hidden
-        pooling.finish_scores(table, out, engine.activation)
-        return
     if hidden is not out:
-        tokens = hidden.ndim == 3  # noqa: PLR2004
-        vectors = pooling.pool(str(engine.folder.pooling), hidden, table[:, pooling.LENGTH]) if tokens else hidden
-        for layer in layers:
-            vectors = layer(vectors)
-        out[:] = vectors
-    pooling.finish_embeddings(table, out)
+        _pool(engine, layers, hidden, table, out)
+    if engine.folder.model_type == "embedding":
+        pooling.finish_embeddings(table, out)
+    elif engine.folder.model_type == "sparse":
+        pooling.keep_largest(table, out)
+    else:
+        pooling.finish_scores(table, out, str(engine.activation))
+
+
+def _pool(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints, out: Floats) -> None:
+    if hidden.ndim != 3:  # noqa: PLR2004
+        out[:] = hidden
+        return
+    lengths = table[:, pooling.LENGTH]
+    if engine.folder.model_type == "sparse":
+        pooling.pool_sparse(str(engine.folder.pooling), str(engine.activation), hidden, lengths, out)
+        return
+    vectors = pooling.pool(str(engine.folder.pooling), hidden, lengths)
+    for layer in layers:
+        vectors = layer(vectors)
+    out[:] = vectors
 
 
 def try_out(engine: Engine) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
     from ragbus.quantize import Quality
-    from ragbus.tokenization import Cut, Row, TextTokenizer
+    from ragbus.tokenization import Cut, Row, Text, TextTokenizer
 
 PRECISIONS = ("auto", "f32", "int8")
 _CUDA = "CUDAExecutionProvider"
@@ -49,7 +49,7 @@ class OnnxEngine:
     name: str = "onnx"
     _lane: threading.local = field(default_factory=threading.local)
 
-    def tokenize(self, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
+    def tokenize(self, texts: Sequence[Text], cut: Cut, *, pair: bool) -> list[Row]:
         """Return rows of ids, cut to their bounds."""
         return tokenization.rows(self.tokens, texts, cut, pair=pair)
 

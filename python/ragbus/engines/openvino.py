@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
     from ragbus.quantize import Quality
-    from ragbus.tokenization import Cut, Row, TextTokenizer
+    from ragbus.tokenization import Cut, Row, Text, TextTokenizer
 
 PRECISIONS = ("auto", "f32", "bf16", "int8")
 
@@ -139,7 +139,7 @@ class OpenVinoEngine:
     name: str = "openvino"
     _lane: threading.local = field(default_factory=threading.local)
 
-    def tokenize(self, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
+    def tokenize(self, texts: Sequence[Text], cut: Cut, *, pair: bool) -> list[Row]:
         """Return rows of ids, cut to their bounds."""
         return tokenization.rows(self.tokens, texts, cut, pair=pair)
 
@@ -201,7 +201,7 @@ def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: 
         precision=precision,
         device=device.lower(),
         outputs=outputs,
-        pooled=not layers and (folder.model_type == "cross-encoder" or folder.pooling in _FUSED),
+        pooled=not layers and (folder.pooling is None or _fused(folder) is not None),
         layers=layers,
         activation=graphs.activation_of(folder, outputs),
     )
@@ -251,7 +251,7 @@ def _rebuilt(weights: Path, folder: ModelFolder) -> ov.Model:
             raise graphs.unknown_input(folder, names)
         old.output(0).replace(op.convert(made[name], old.get_element_type().get_type_name()).output(0))
         model.remove_parameter(old)
-    fuse = _FUSED.get(folder.pooling or "")
+    fuse = _fused(folder)
     result = op.result(fuse(chosen, inside, lengths) if fuse else chosen)
     model.add_parameters([ids, table])
     for unused in list(model.get_results()):
@@ -289,3 +289,29 @@ def _fused_cls(hidden: Any, inside: Any, lengths: Any) -> Any:  # noqa: ARG001 -
 
 # Poolings that are cheaper inside the graph; tests hold them equal to those of `pooling.POOLINGS`.
 _FUSED: dict[str, Callable[[Any, Any, Any], Any]] = {"mean": _fused_mean, "cls": _fused_cls}
+
+
+def _fused(folder: ModelFolder) -> Callable[[Any, Any, Any], Any] | None:
+    """Return the pooling that becomes part of the graph; a sparse model's always does, since its logits are the largest of all."""
+    return functools.partial(_fused_sparse, folder) if folder.model_type == "sparse" else _FUSED.get(folder.pooling or "")
+
+
+def _fused_sparse(folder: ModelFolder, logits: Any, inside: Any, lengths: Any) -> Any:  # noqa: ARG001
+    """Do what `pooling.pool_sparse` does: what saturates rises with its argument, so the largest logit may be chosen before."""
+    kept = op.select(op.unsqueeze(inside, _ints(2)), logits, _zero())
+    if folder.pooling == "max":
+        return _saturated(folder, op.reduce_max(kept, _ints([1]), keep_dims=False))
+    return op.reduce_sum(_saturated(folder, kept), _ints([1]), keep_dims=False)
+
+
+def _saturated(folder: ModelFolder, logits: Any) -> Any:
+    once = _log1p(op.relu(logits))
+    return _log1p(once) if graphs.activation_of(folder, 0) == "log1p_relu" else once
+
+
+def _log1p(x: Any) -> Any:
+    return op.log(op.add(x, op.constant(np.float32(1))))
+
+
+def _zero() -> Any:
+    return op.constant(np.float32(0))

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.base.modules.normalize import Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sparse_encoder.modules import SpladePooling
 from transformers.utils.logging import disable_progress_bar
 
 from ragbus import devices, pooling, tokenization
 from ragbus.engines import graphs
 from ragbus.errors import RagbusError
-from ragbus.model import type_of
+from ragbus.model import types_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from ragbus.model import ModelFolder
     from ragbus.pooling import Floats, Ints
     from ragbus.quantize import Quality
-    from ragbus.tokenization import Cut, Row, TextTokenizer
+    from ragbus.tokenization import Cut, Row, Text, TextTokenizer
 
 _TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 PRECISIONS = ("auto", *_TYPES)
 _POOLINGS = {"mean_sqrt_len": "mean_sqrt_len_tokens"}
-_RESULTS = {"embedding": "sentence_embedding", "cross-encoder": "scores"}
+_LOADS = {"embedding": SentenceTransformer, "sparse": SparseEncoder, "cross-encoder": CrossEncoder, "classifier": CrossEncoder}
+_RESULTS = {"embedding": "sentence_embedding", "sparse": "sentence_embedding", "cross-encoder": "scores", "classifier": "scores"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class TorchEngine:
     quality: Quality | None = None
     name: str = "torch"
 
-    def tokenize(self, texts: Sequence[str], cut: Cut, *, pair: bool) -> list[Row]:
+    def tokenize(self, texts: Sequence[Text], cut: Cut, *, pair: bool) -> list[Row]:
         """Return rows of ids, cut to their bounds."""
         return tokenization.rows(self.tokens, texts, cut, pair=pair)
 
@@ -113,7 +115,7 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
         activation=None,
     )
     outputs = _outputs(engine)
-    graphs.layers_of(folder, outputs if folder.model_type == "cross-encoder" else modules[0].get_embedding_dimension())
+    graphs.layers_of(folder, modules[0].get_embedding_dimension() if folder.model_type == "embedding" else outputs)
     return replace(engine, outputs=outputs, activation=graphs.activation_of(folder, outputs))
 
 
@@ -127,12 +129,11 @@ def _fitting(device: Device) -> str:
 
 def _modules(folder: ModelFolder, device: str, kind: torch.dtype) -> tuple[Any, ...]:
     """Return sentence-transformers' modules, but for the one that normalises: a request says whether it is wanted."""
-    if type_of(folder.folder) != folder.model_type:
+    if folder.model_type not in types_of(folder.folder):
         raise RagbusError("TYPE_CONVERSION", f"{folder.folder / 'config.json'} is not that of a {folder.model_type} model")
-    loads = SentenceTransformer if folder.model_type == "embedding" else CrossEncoder
     disable_progress_bar()
     try:
-        model = loads(
+        model = _LOADS[folder.model_type](
             str(folder.folder),
             device=device,
             trust_remote_code=False,
@@ -145,7 +146,10 @@ def _modules(folder: ModelFolder, device: str, kind: torch.dtype) -> tuple[Any, 
     if missing:
         raise RagbusError("RUNTIME", f"{folder.weights} lacks {len(missing)} of the model's weights, such as {missing[0]}")
     modules = [module for module in model.to(kind).eval().children() if not isinstance(module, Normalize)]
-    if folder.pooling is not None:
+    if folder.model_type == "sparse":
+        named: Any = {"pooling_strategy": folder.pooling, "activation_function": graphs.activation_of(folder, 0)}
+        modules[1] = SpladePooling(**named)
+    elif folder.pooling is not None:
         modes = [_POOLINGS.get(name, name) for name in folder.pooling.split("+")]
         modules[1] = Pooling(modules[0].get_embedding_dimension(), modes)
     return tuple(modules)

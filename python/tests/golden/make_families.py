@@ -198,18 +198,16 @@ class Graph(torch.nn.Module):
         return self.inner(**dict(zip(self.inputs, values, strict=True)))[self.output]
 
 
-def export(model: Any, family: Family, path: Path) -> None:
-    inner = model[0].model.eval()
-    inner.config._attn_implementation = "eager"
-    output = "logits" if family.labels else "last_hidden_state"
-    example = tuple(torch.ones((2, 7), dtype=torch.int64) for _ in family.inputs)
-    axes = {name: {0: "batch", 1: "tokens"} for name in family.inputs}
-    axes[output] = {0: "batch"} if family.labels else {0: "batch", 1: "tokens"}
+def export(inner: Any, inputs: list[str], output: str, path: Path, *, of_tokens: bool) -> None:
+    inner.eval().config._attn_implementation = "eager"
+    example = tuple(torch.ones((2, 7), dtype=torch.int64) for _ in inputs)
+    axes = {name: {0: "batch", 1: "tokens"} for name in inputs}
+    axes[output] = {0: "batch", 1: "tokens"} if of_tokens else {0: "batch"}
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Graph(inner, family.inputs, output), example, f=str(path), input_names=family.inputs, output_names=[output],
+            Graph(inner, inputs, output), example, f=str(path), input_names=inputs, output_names=[output],
             dynamic_axes=axes, opset_version=17, dynamo=False,
         )  # fmt: skip
     graph = onnx.load(str(path))
@@ -253,6 +251,11 @@ def golden(model: Any, family: Family) -> dict[str, Any]:
     }
 
 
+def remove_needless(folder: Path) -> None:
+    for needless in ("README.md", "special_tokens_map.json", "vocab.txt", "added_tokens.json"):
+        (folder / needless).unlink(missing_ok=True)
+
+
 def main() -> None:
     out = Path(__file__).with_name("families")
     shutil.rmtree(out, ignore_errors=True)
@@ -260,9 +263,9 @@ def main() -> None:
     for name, family in FAMILIES.items():
         model = build(family, out / name)
         families[name] = {"type": "cross-encoder" if family.labels else "embedding", **golden(model, family)}
-        export(model, family, out / name / "onnx" / "model.onnx")
-        for needless in ("README.md", "special_tokens_map.json", "vocab.txt", "added_tokens.json"):
-            (out / name / needless).unlink(missing_ok=True)
+        output = "logits" if family.labels else "last_hidden_state"
+        export(model[0].model, family.inputs, output, out / name / "onnx" / "model.onnx", of_tokens=not family.labels)
+        remove_needless(out / name)
     document = {
         "made_by": "make_families.py",
         "versions": {"python": platform.python_version()} | {it: importlib.metadata.version(it) for it in PACKAGES},

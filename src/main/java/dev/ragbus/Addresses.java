@@ -52,6 +52,16 @@ public record Addresses(String prefix) {
     return of("embed");
   }
 
+  /** Texts to sparse vectors. */
+  public String embedSparse() {
+    return of("embed_sparse");
+  }
+
+  /** Texts to labels. */
+  public String predict() {
+    return of("predict");
+  }
+
   /** A query and texts to a ranking. */
   public String rerank() {
     return of("rerank");

@@ -102,6 +102,16 @@ final class BusRagbus implements Ragbus {
   }
 
   @Override
+  public Future<SparseEmbeddings> embedSparse(EmbedSparseRequest request) {
+    return send(addresses.embedSparse(), request);
+  }
+
+  @Override
+  public Future<Predictions> predict(PredictRequest request) {
+    return send(addresses.predict(), request);
+  }
+
+  @Override
   public Future<Ranking> rerank(RerankRequest request) {
     return send(addresses.rerank(), request, LONG_TIMEOUT);
   }

@@ -32,15 +32,41 @@ final class Checks {
   }
 
   static List<String> texts(String field, List<String> values) {
+    return withoutNull(field, values, "a string");
+  }
+
+  /** A copy of a list; {@code what} says what each of its elements must be. */
+  static <T> List<T> withoutNull(String field, List<T> values, String what) {
     if (values == null) {
       throw RagbusException.invalid(field + " is required");
     }
-    List<String> copy = new ArrayList<>(values);
+    List<T> copy = new ArrayList<>(values);
     int missing = copy.indexOf(null);
     if (missing >= 0) {
-      throw RagbusException.invalid(field + "[" + missing + "] must be a string, not null");
+      throw RagbusException.invalid(field + "[" + missing + "] must be " + what + ", not null");
     }
     return Collections.unmodifiableList(copy);
+  }
+
+  /** The texts of a request that has either texts or tokens; none where it has tokens. */
+  static List<String> textsUnless(List<List<Integer>> tokens, List<String> texts) {
+    if (tokens == null) {
+      return texts("texts", texts);
+    }
+    if (texts != null && !texts.isEmpty()) {
+      throw RagbusException.invalid("tokens and texts exclude each other");
+    }
+    return List.of();
+  }
+
+  /** A request has one prompt at most, and none in front of tokens. */
+  static void prompts(String prompt, String promptName, List<List<Integer>> tokens) {
+    if (tokens != null && (prompt != null || promptName != null)) {
+      throw RagbusException.invalid("tokens and prompts exclude each other");
+    }
+    if (prompt != null && promptName != null) {
+      throw RagbusException.invalid("prompt and prompt_name exclude each other");
+    }
   }
 
   static List<List<Integer>> ids(String field, List<List<Integer>> values) {

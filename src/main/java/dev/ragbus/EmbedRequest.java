@@ -45,24 +45,12 @@ public record EmbedRequest(
    * Checks every component and fills in defaults; throws {@link RagbusException} {@code INVALID}.
    */
   public EmbedRequest {
-    if (tokens == null) {
-      texts = Checks.texts("texts", texts);
-    } else {
-      tokens = Checks.ids("tokens", tokens);
-      if (texts != null && !texts.isEmpty()) {
-        throw RagbusException.invalid("tokens and texts exclude each other");
-      }
-      if (prompt != null || promptName != null) {
-        throw RagbusException.invalid("tokens and prompts exclude each other");
-      }
-      texts = List.of();
-    }
+    texts = Checks.textsUnless(tokens, texts);
+    tokens = tokens == null ? null : Checks.ids("tokens", tokens);
+    Checks.prompts(prompt, promptName, tokens);
     Checks.notBlankIfPresent("model", model);
     Checks.positiveIfPresent("dimensions", dimensions);
     embeddingType = Checks.orDefault(embeddingType, EmbeddingType.FLOAT);
-    if (prompt != null && promptName != null) {
-      throw RagbusException.invalid("prompt and prompt_name exclude each other");
-    }
     truncate = Checks.orDefault(truncate, true);
     truncationDirection = Checks.orDefault(truncationDirection, TruncationDirection.RIGHT);
   }

@@ -194,6 +194,9 @@ public final class JsonBodies {
   }
 
   private static String describe(Class<?> type) {
+    if (type == PredictRequest.Input.class) {
+      return PredictRequest.Input.FORMS;
+    }
     if (type == null
         || type.isRecord()
         || type == JsonObject.class

@@ -23,7 +23,8 @@ import java.util.Objects;
  * int32 with a length, and so many bytes: the record in Smile, Jackson's binary form of JSON, with
  * the names of its JSON form and without what is null; for a {@link FunctionCall} and a {@link
  * FunctionResult} what {@link FunctionPayload} writes. Behind those of {@link Embeddings} come the
- * vectors: little-endian float32, or a byte a number for the types that are bytes.
+ * vectors: little-endian float32, or a byte a number for the types that are bytes; of {@link
+ * SparseEmbeddings} int32 places, then their float32.
  *
  * <p>Nodes one minor version apart understand each other:
  *
@@ -43,6 +44,9 @@ public final class MessageCodecs {
   private static final List<Class<? extends Record>> RECORDS =
       List.of(
           EmbedRequest.class,
+          EmbedSparseRequest.class,
+          PredictRequest.class,
+          Predictions.class,
           RerankRequest.class,
           Ranking.class,
           ModelSpec.class,
@@ -73,6 +77,7 @@ public final class MessageCodecs {
     EventBus bus = vertx.eventBus();
     RECORDS.forEach(type -> register(bus, type));
     registerOnce(bus, Embeddings.class, new EmbeddingsCodec());
+    registerOnce(bus, SparseEmbeddings.class, new SparseEmbeddingsCodec());
     registerOnce(bus, FunctionCall.class, new FunctionCallCodec());
     registerOnce(bus, FunctionResult.class, new FunctionResultCodec());
     registerOnce(bus, RagbusException.class, new ExceptionCodec());
@@ -200,18 +205,6 @@ public final class MessageCodecs {
           values, header.model, header.dimensions, header.count, header.type, header.usage);
     }
 
-    private static byte[] floats(float[] values) {
-      ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Float.BYTES));
-      bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().put(values);
-      return bytes.array();
-    }
-
-    private static float[] ofFloats(byte[] bytes) {
-      float[] values = new float[bytes.length / Float.BYTES];
-      ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(values);
-      return values;
-    }
-
     private static byte[] bytes(float[] values) {
       byte[] bytes = new byte[values.length];
       for (int i = 0; i < values.length; i++) {
@@ -230,6 +223,53 @@ public final class MessageCodecs {
 
     private record Header(
         String model, int dimensions, int count, EmbeddingType type, Usage usage) {}
+  }
+
+  /** Behind the header where each vector ends, then all indices, then all values. */
+  private static final class SparseEmbeddingsCodec extends Codec<SparseEmbeddings> {
+    SparseEmbeddingsCodec() {
+      super(SparseEmbeddings.class);
+    }
+
+    @Override
+    void write(ObjectMapper mapper, Buffer buffer, SparseEmbeddings value) throws IOException {
+      appendText(
+          mapper,
+          buffer,
+          new SparseHeader(value.model(), value.dimensions(), value.count(), value.usage()));
+      buffer.appendBytes(ints(value.ends())).appendBytes(ints(value.indices()));
+      buffer.appendBytes(floats(value.values()));
+    }
+
+    @Override
+    SparseEmbeddings read(WireVersion version, Buffer buffer, int position) throws IOException {
+      byte[] text = getBytes(buffer, position);
+      SparseHeader header = version.mapper().readValue(text, SparseHeader.class);
+      int ends = position + Integer.BYTES + text.length;
+      int indices = ends + Math.multiplyExact(header.count, Integer.BYTES);
+      int values = indices + (buffer.length() - indices) / 2;
+      return new SparseEmbeddings(
+          ofInts(buffer.getBytes(ends, indices)),
+          ofInts(buffer.getBytes(indices, values)),
+          ofFloats(buffer.getBytes(values, buffer.length())),
+          header.model,
+          header.dimensions,
+          header.usage);
+    }
+
+    private static byte[] ints(int[] values) {
+      ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Integer.BYTES));
+      bytes.order(ByteOrder.LITTLE_ENDIAN).asIntBuffer().put(values);
+      return bytes.array();
+    }
+
+    private static int[] ofInts(byte[] bytes) {
+      int[] values = new int[bytes.length / Integer.BYTES];
+      ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asIntBuffer().get(values);
+      return values;
+    }
+
+    private record SparseHeader(String model, int dimensions, int count, Usage usage) {}
   }
 
   /** Arguments with their tensors, as {@link FunctionPayload} writes them. */
@@ -337,6 +377,18 @@ public final class MessageCodecs {
 
   private static void endBytes(Buffer buffer, int at) {
     buffer.setInt(at, buffer.length() - at - Integer.BYTES);
+  }
+
+  private static byte[] floats(float[] values) {
+    ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Float.BYTES));
+    bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().put(values);
+    return bytes.array();
+  }
+
+  private static float[] ofFloats(byte[] bytes) {
+    float[] values = new float[bytes.length / Float.BYTES];
+    ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(values);
+    return values;
   }
 
   private static byte[] getBytes(Buffer buffer, int position) {

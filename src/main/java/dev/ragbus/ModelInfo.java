@@ -2,16 +2,20 @@
 package dev.ragbus;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
+import java.util.List;
 
 /**
  * A model that is loaded or being loaded. Of one that is being loaded, {@code engine} and {@code
- * precision} are what was asked for, and {@code dimensions}, {@code maxTokens} and {@code
- * memoryBytes} are not known.
+ * precision} are what was asked for, and {@code dimensions}, {@code pooling}, {@code labels},
+ * {@code maxTokens} and {@code memoryBytes} are not known.
  *
  * @param modelName its name
  * @param modelType what it does
  * @param cacheKey the key it is cached under
- * @param dimensions the dimensions of its vectors; null for a cross-encoder
+ * @param dimensions the dimensions of its vectors: of a sparse model the size of its vocabulary;
+ *     null for one that makes none
+ * @param pooling how it pools what it makes of tokens; null for one that makes no vectors
+ * @param labels the labels of its scores, in its order; null for one that makes vectors
  * @param maxTokens the most tokens it reads of a text, special tokens included
  * @param engine what runs it
  * @param precision the numbers it computes in
@@ -28,6 +32,8 @@ public record ModelInfo(
     ModelType modelType,
     String cacheKey,
     @JsonInclude(JsonInclude.Include.NON_NULL) Integer dimensions,
+    @JsonInclude(JsonInclude.Include.NON_NULL) String pooling,
+    @JsonInclude(JsonInclude.Include.NON_NULL) List<String> labels,
     int maxTokens,
     String engine,
     String precision,

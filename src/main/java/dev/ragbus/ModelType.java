@@ -8,6 +8,12 @@ public enum ModelType {
   /** Texts to vectors. */
   @JsonProperty("embedding")
   EMBEDDING("embedding"),
+  /** Texts to sparse vectors over its vocabulary. */
+  @JsonProperty("sparse")
+  SPARSE("sparse"),
+  /** Texts, or pairs of them, to labels with scores. */
+  @JsonProperty("classifier")
+  CLASSIFIER("classifier"),
   /** A query and a text to a score. */
   @JsonProperty("cross-encoder")
   CROSS_ENCODER("cross-encoder");
@@ -18,7 +24,7 @@ public enum ModelType {
     this.wireName = wireName;
   }
 
-  /** The name in JSON and in cache keys: {@code embedding} or {@code cross-encoder}. */
+  /** The name in JSON and in cache keys, such as {@code cross-encoder}. */
   public String wireName() {
     return wireName;
   }

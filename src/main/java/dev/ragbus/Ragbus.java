@@ -75,6 +75,12 @@ public interface Ragbus {
     return embed(EmbedRequest.of(texts));
   }
 
+  /** Texts to sparse vectors over a model's vocabulary, in the order of the texts. */
+  Future<SparseEmbeddings> embedSparse(EmbedSparseRequest request);
+
+  /** Texts, or pairs of texts, to labels with scores, in the order of the texts. */
+  Future<Predictions> predict(PredictRequest request);
+
   /** Ranks texts by how well they answer a query. */
   Future<Ranking> rerank(RerankRequest request);
 

@@ -306,6 +306,8 @@ public record RagbusOptions(
    *
    * @param embedding the default embedding model: the first of these that can be had
    * @param reranker the default reranker: the first of these that can be had
+   * @param sparse the default sparse model: the first of these that can be had; none unless named
+   * @param classifier the default classifier: the first of these that can be had; none unless named
    * @param dir the folder of local models; null for none
    * @param allow names that a request may cause to be fetched from the hub
    * @param offline whether the hub is never asked
@@ -318,13 +320,16 @@ public record RagbusOptions(
   public record Models(
       List<String> embedding,
       List<String> reranker,
+      List<String> sparse,
+      List<String> classifier,
       String dir,
       List<String> allow,
       Boolean offline,
       String calibration,
       Double minInt8Cosine,
       List<ModelSpec> preload) {
-    static final Models DEFAULTS = new Models(null, null, null, null, null, null, null, null);
+    static final Models DEFAULTS =
+        new Models(null, null, null, null, null, null, null, null, null, null);
 
     /** The embedding model that Ragbus packages. */
     public static final String PACKAGED_EMBEDDING = "all-MiniLM-L6-v2";
@@ -336,6 +341,8 @@ public record RagbusOptions(
           reranker == null
               ? List.of("cross-encoder/ms-marco-MiniLM-L-2-v2", PACKAGED_EMBEDDING)
               : List.copyOf(reranker);
+      sparse = sparse == null ? List.of() : List.copyOf(sparse);
+      classifier = classifier == null ? List.of() : List.copyOf(classifier);
       allow = allow == null ? List.of() : List.copyOf(allow);
       offline = Checks.orDefault(offline, false);
       minInt8Cosine = Checks.orDefault(minInt8Cosine, 0.99);

@@ -140,6 +140,8 @@ class BusRagbusTest {
                     ModelType.EMBEDDING,
                     "embedding:m",
                     4,
+                    "mean",
+                    null,
                     256,
                     "e",
                     "f32",

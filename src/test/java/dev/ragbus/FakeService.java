@@ -42,6 +42,12 @@ public final class FakeService extends VerticleBase {
     MessageCodecs.register(vertx);
     Addresses addresses = RagbusOptions.from(config()).bus().addresses();
     this.<EmbedRequest>serve(addresses.embed(), r -> first(r.texts()), this::embedded);
+    this.<EmbedSparseRequest>serve(
+        addresses.embedSparse(), r -> first(r.texts()), FakeService::embedSparse);
+    this.<PredictRequest>serve(
+        addresses.predict(),
+        r -> r.texts().isEmpty() ? "" : r.texts().get(0).text(),
+        FakeService::predict);
     this.<TokenizeRequest>serve(addresses.tokenize(), r -> first(r.texts()), FakeService::tokenize);
     this.<DecodeRequest>serve(addresses.decode(), r -> "", FakeService::decode);
     this.<ModelSpec>serve(addresses.loadModel(), ModelSpec::modelName, FakeService::load);
@@ -179,6 +185,40 @@ public final class FakeService extends VerticleBase {
         new Usage(tokens, List.of()));
   }
 
+  /** Of each text the values 0.5 and its length, at 1 and at its length and 10. */
+  private static Object embedSparse(EmbedSparseRequest request) {
+    int[] ends = IntStream.rangeClosed(1, request.count()).map(row -> 2 * row).toArray();
+    int[] indices = new int[2 * request.count()];
+    float[] values = new float[2 * request.count()];
+    for (int row = 0; row < request.count(); row++) {
+      int length =
+          request.tokens() == null
+              ? request.texts().get(row).length()
+              : request.tokens().get(row).size();
+      indices[2 * row] = 1;
+      indices[2 * row + 1] = 10 + length;
+      values[2 * row] = request.texts().contains("nan") ? Float.NaN : 0.5f;
+      values[2 * row + 1] = length;
+    }
+    Usage usage = new Usage(7, List.of());
+    return new SparseEmbeddings(ends, indices, values, known(request.model()), 1_000, usage);
+  }
+
+  /** Of each text the labels "alone" or "pair", and "other". */
+  private static Object predict(PredictRequest request) {
+    List<List<Predictions.Prediction>> predictions =
+        request.texts().stream()
+            .map(
+                input ->
+                    List.of(
+                        new Predictions.Prediction(
+                            input.second() == null ? "alone" : "pair",
+                            request.rawScores() ? 2 : 0.75f),
+                        new Predictions.Prediction("other", request.rawScores() ? -1 : 0.25f)))
+            .toList();
+    return new Predictions(predictions, known(request.model()), new Usage(7, List.of()));
+  }
+
   private static Object rerank(RerankRequest request) {
     String model = known(request.model());
     List<String> texts = request.texts();
@@ -195,7 +235,21 @@ public final class FakeService extends VerticleBase {
 
   private static ModelInfo info(String name, ModelType type) {
     return new ModelInfo(
-        name, type, type.cacheKey(name), 3, 256, "fake", "f32", "ready", 1, 1, 1, null, null);
+        name,
+        type,
+        type.cacheKey(name),
+        3,
+        "mean",
+        null,
+        256,
+        "fake",
+        "f32",
+        "ready",
+        1,
+        1,
+        1,
+        null,
+        null);
   }
 
   private static Object tokenize(TokenizeRequest request) {

@@ -143,7 +143,8 @@ class JsonBodiesTest {
         "load|{}|model_name is required",
         "load|{\"model_name\": \" \"}|model_name must not be blank",
         "load|{\"model_name\": 1}|model_name must be a string",
-        "load|{\"model_name\": \"m\", \"model_type\": \"x\"}|model_type must be one of [embedding, cross-encoder]",
+        "load|{\"model_name\": \"m\", \"model_type\": \"x\"}|model_type must be one of [embedding, sparse,"
+            + " classifier, cross-encoder]",
         "load|{\"model_name\": \"m\", \"model_type\": \"\"}|model_type must be one of",
         "load|{\"model_name\": \"m\", \"model_type\": 0}|model_type must be one of",
         "load|{\"model_name\": \"m\", \"force_reload\": \"yes\"}|force_reload must be true or false",
@@ -319,6 +320,8 @@ class JsonBodiesTest {
             ModelType.EMBEDDING,
             "embedding:m",
             4,
+            "mean",
+            null,
             256,
             "onnx",
             "f32",
@@ -331,7 +334,7 @@ class JsonBodiesTest {
     String embeddingJson =
         """
         {"model_name": "m", "model_type": "embedding", "cache_key": "embedding:m",
-         "dimensions": 4, "max_tokens": 256, "engine": "onnx", "precision": "f32", "state": "ready",
+         "dimensions": 4, "pooling": "mean", "max_tokens": 256, "engine": "onnx", "precision": "f32", "state": "ready",
          "memory_bytes": 1, "load_millis": 2, "last_used_millis_ago": 3}
         """;
     writes(embedding, embeddingJson);
@@ -344,6 +347,8 @@ class JsonBodiesTest {
             ModelType.CROSS_ENCODER,
             "cross-encoder:m",
             null,
+            null,
+            List.of("LABEL_0"),
             256,
             "onnx",
             "f32",
@@ -353,12 +358,16 @@ class JsonBodiesTest {
             3,
             null,
             null);
-    assertThat(JsonBodies.format(reranker).containsKey("dimensions")).isFalse();
+    assertThat(JsonBodies.format(reranker).fieldNames())
+        .contains("labels")
+        .doesNotContain("dimensions", "pooling");
     writes(
         new ModelInfo(
             "m",
             ModelType.EMBEDDING,
             "embedding:m",
+            null,
+            null,
             null,
             0,
             "auto",

@@ -54,12 +54,34 @@ class MessageCodecsTest {
     return codecs;
   }
 
+  static final String ODD = "ü\u0000\uFFFE😀\"\\";
+
   private static final ModelInfo INFO =
       new ModelInfo(
           "m",
           ModelType.EMBEDDING,
           "embedding:m",
           4,
+          null,
+          null,
+          256,
+          "e",
+          "f32",
+          "ready",
+          1,
+          2,
+          3,
+          null,
+          null);
+
+  private static final ModelInfo CLASSIFIER =
+      new ModelInfo(
+          "c",
+          ModelType.CLASSIFIER,
+          "classifier:c",
+          null,
+          "cls",
+          List.of("no", ODD),
           256,
           "e",
           "f32",
@@ -91,7 +113,6 @@ class MessageCodecsTest {
               1.5,
               new FunctionInfo.LastError(Kind.PYTHON, "ValueError: x", Instant.EPOCH)));
 
-  static final String ODD = "ü\u0000\uFFFE😀\"\\";
 
   static Stream<Record> records() {
     return Stream.of(
@@ -109,6 +130,38 @@ class MessageCodecsTest {
             null),
         EmbedRequest.of(),
         EmbedRequest.of("a").withPromptName("n"),
+        new EmbedSparseRequest(
+            List.of("a", ODD),
+            "m",
+            8,
+            null,
+            "n",
+            InputType.DOCUMENT,
+            false,
+            TruncationDirection.LEFT,
+            null),
+        new EmbedSparseRequest(
+            null, null, null, null, null, null, null, null, List.of(List.of(1, 2))),
+        new SparseEmbeddings(
+            new int[] {2, 2, 3},
+            new int[] {0, 30_521, 7},
+            new float[] {3e-9f, -1, 2},
+            "m",
+            30_522,
+            new Usage(7, List.of(1))),
+        new SparseEmbeddings(new int[0], new int[0], new float[0], "m", 0, Usage.NONE),
+        new PredictRequest(
+            List.of(PredictRequest.Input.of(ODD), new PredictRequest.Input("", "b")),
+            "m",
+            true,
+            2,
+            false,
+            TruncationDirection.LEFT),
+        PredictRequest.of(),
+        new Predictions(
+            List.of(List.of(new Predictions.Prediction(ODD, -3e-8f)), List.of()),
+            "m",
+            new Usage(7, List.of())),
         new RerankRequest(
             ODD, List.of("a"), "m", 2, false, true, 3, 4, false, TruncationDirection.LEFT, true),
         RerankRequest.of("", List.of()),
@@ -119,14 +172,16 @@ class MessageCodecsTest {
             "q",
             new Usage(7, List.of(1))),
         new StreamControl("id", "an address"),
-        JsonBodiesTest.EVERY_MODEL_OPTION,
+        JsonBodiesTest.EVERY_MODEL_OPTION.withWorkers(null),
         ModelSpec.of("m", ModelType.EMBEDDING),
+        JsonBodiesTest.EVERY_MODEL_OPTION,
         new ModelLoad(
             ModelLoad.Status.LOADED, "m", ModelType.EMBEDDING, 4, "embedding:m", List.of("a")),
         new ModelQuery("m"),
         new ModelQuery(null),
         INFO,
         new ModelList(List.of(INFO), 1),
+        CLASSIFIER,
         new ModelsCleared("cleared", List.of("a"), List.of()),
         new TokenizeRequest(List.of("a"), null, false),
         new Tokens(

@@ -4,6 +4,7 @@ package dev.ragbus.cluster;
 import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.util.List;
+import java.util.Map;
 
 /**
  * What a worker tells of itself. Fields that a newer node adds are passed over.
@@ -17,8 +18,8 @@ import java.util.List;
  * @param tokens their tokens
  * @param maxTokens the most it takes
  * @param tokensPerSecond how fast it is; 0 while it does not know
- * @param embedding its default embedding model; null for none
- * @param reranker its default reranker; null for none, or none yet
+ * @param defaults the models of requests that name none, by {@code embedding}, {@code reranker},
+ *     {@code sparse} and {@code classifier}; without those for which there is none, or none yet
  * @param models the names of the models that it has loaded
  * @param functions the names of its functions
  * @param requests requests that it has taken since it started
@@ -35,8 +36,7 @@ public record Announcement(
     long tokens,
     long maxTokens,
     double tokensPerSecond,
-    String embedding,
-    String reranker,
+    Map<String, String> defaults,
     List<String> models,
     List<String> functions,
     long requests,
@@ -55,8 +55,9 @@ public record Announcement(
     DOWN
   }
 
-  /** Copies the lists. */
+  /** Copies what it holds. */
   public Announcement {
+    defaults = defaults == null ? Map.of() : Map.copyOf(defaults);
     models = models == null ? List.of() : List.copyOf(models);
     functions = functions == null ? List.of() : List.copyOf(functions);
   }

@@ -122,6 +122,8 @@ public final class Front {
     Duration clearing = options.python().timeout("clear_cache");
     Duration other = options.python().defaultTimeout();
     pass("embed", Addresses::embed, Route.Target.EMBEDDING, embedding, true);
+    pass("embed_sparse", Addresses::embedSparse, Route.Target.SPARSE, embedding, true);
+    pass("predict", Addresses::predict, Route.Target.CLASSIFIER, embedding, true);
     pass("rerank", Addresses::rerank, Route.Target.RANKING, ranking, true);
     pass("rerank.stream", Addresses::rerankStream, Route.Target.RANKING, ranking, true);
     pass("tokenize", Addresses::tokenize, Route.Target.EMBEDDING, other, true);

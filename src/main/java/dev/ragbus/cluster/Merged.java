@@ -41,6 +41,8 @@ final class Merged {
         shown.modelType(),
         shown.cacheKey(),
         shown.dimensions(),
+        shown.pooling(),
+        shown.labels(),
         shown.maxTokens(),
         shown.engine(),
         shown.precision(),

@@ -3,10 +3,12 @@ package dev.ragbus.cluster;
 
 import dev.ragbus.DecodeRequest;
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.EmbedSparseRequest;
 import dev.ragbus.FunctionCall;
 import dev.ragbus.FunctionName;
 import dev.ragbus.FunctionQuery;
 import dev.ragbus.ModelQuery;
+import dev.ragbus.PredictRequest;
 import dev.ragbus.RerankRequest;
 import dev.ragbus.TokenizeRequest;
 import io.vertx.core.json.JsonArray;
@@ -33,6 +35,12 @@ final class Requests {
     }
     if (body instanceof EmbedRequest embed) {
       return embed.model();
+    }
+    if (body instanceof EmbedSparseRequest embed) {
+      return embed.model();
+    }
+    if (body instanceof PredictRequest predict) {
+      return predict.model();
     }
     if (body instanceof RerankRequest rerank) {
       return rerank.model();
@@ -63,8 +71,13 @@ final class Requests {
   /** About how many tokens it takes; 1 for what runs no model. */
   static long tokens(Object body) {
     if (body instanceof EmbedRequest embed) {
-      long given = embed.tokens() == null ? 0 : embed.tokens().stream().mapToLong(List::size).sum();
-      return 1 + given + tokens(embed.texts(), embed.prompt());
+      return 1 + given(embed.tokens()) + tokens(embed.texts(), embed.prompt());
+    }
+    if (body instanceof EmbedSparseRequest embed) {
+      return 1 + given(embed.tokens()) + tokens(embed.texts(), embed.prompt());
+    }
+    if (body instanceof PredictRequest predict) {
+      return 1 + tokens(predict.texts(), null);
     }
     if (body instanceof RerankRequest rerank) {
       return 1 + tokens(rerank.texts(), rerank.query());
@@ -76,14 +89,25 @@ final class Requests {
     return 1;
   }
 
+  private static long given(List<List<Integer>> tokens) {
+    return tokens == null ? 0 : tokens.stream().mapToLong(List::size).sum();
+  }
+
   private static long tokens(List<?> texts, String beside) {
-    long besideChars = beside == null ? 0 : beside.length();
+    long besideChars = chars(beside);
     long tokens = 0;
     for (Object text : texts) {
-      long chars = text instanceof String string ? string.length() : 0;
+      long chars = chars(text);
       tokens +=
           Math.min(MAX_TOKENS_PER_TEXT, (besideChars + chars) / CHARS_PER_TOKEN + TOKENS_PER_TEXT);
     }
     return tokens;
+  }
+
+  private static long chars(Object text) {
+    if (text instanceof PredictRequest.Input input) {
+      return chars(input.text()) + chars(input.second());
+    }
+    return text instanceof String string ? string.length() : 0;
   }
 }

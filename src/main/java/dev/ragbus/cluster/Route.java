@@ -2,7 +2,9 @@
 package dev.ragbus.cluster;
 
 import dev.ragbus.Addresses;
+import dev.ragbus.RagbusOptions;
 import java.time.Duration;
+import java.util.List;
 import java.util.function.Function;
 
 /**
@@ -24,14 +26,40 @@ record Route(
   /** Which workers may have a request. */
   enum Target {
     /** One that has the named model, or the default embedding model. */
-    EMBEDDING,
+    EMBEDDING("embedding"),
     /** One that has the named model, or the default reranker. */
-    RANKING,
+    RANKING("reranker"),
+    /** One that has the named model, or the default sparse model. */
+    SPARSE("sparse"),
+    /** One that has the named model, or the default classifier. */
+    CLASSIFIER("classifier"),
     /** One that has the named model. */
-    MODEL,
+    MODEL(null),
     /** One that has the named function. */
-    FUNCTION,
+    FUNCTION(null),
     /** Any. */
-    ALL
+    ALL(null);
+
+    private final String use;
+
+    Target(String use) {
+      this.use = use;
+    }
+
+    /** What a default model is for, as workers announce it; null where there is none. */
+    String use() {
+      return use;
+    }
+
+    /** The preference list for the default model. */
+    List<String> preferred(RagbusOptions.Models options) {
+      return switch (this) {
+        case EMBEDDING -> options.embedding();
+        case RANKING -> options.reranker();
+        case SPARSE -> options.sparse();
+        case CLASSIFIER -> options.classifier();
+        case MODEL, FUNCTION, ALL -> List.of();
+      };
+    }
   }
 }

@@ -4,12 +4,12 @@ package dev.ragbus.cluster;
 import dev.ragbus.RagbusOptions;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.function.Function;
 import java.util.function.Predicate;
 
 /**
@@ -33,8 +33,7 @@ final class Workers {
   /** Which worker loads a model that none has announced, by name. */
   private final Map<String, Worker> loading = new HashMap<>();
 
-  private String embedding;
-  private String reranker;
+  private final Map<Route.Target, String> defaults = new EnumMap<>(Route.Target.class);
 
   /**
    * Knows none yet.
@@ -132,8 +131,8 @@ final class Workers {
   List<Worker> candidates(Route.Target target, String name) {
     List<Worker> serving = serving();
     return switch (target) {
-      case EMBEDDING -> name == null ? withEmbedding(serving) : withModel(serving, name);
-      case RANKING -> name == null ? withReranker(serving) : withModel(serving, name);
+      case EMBEDDING, RANKING, SPARSE, CLASSIFIER ->
+          name == null ? withDefault(serving, target) : withModel(serving, name);
       case MODEL -> name == null ? serving : withModel(serving, name);
       case FUNCTION ->
           orAll(serving, each -> name != null && each.told().functions().contains(name));
@@ -141,37 +140,29 @@ final class Workers {
     };
   }
 
-  /** As on one machine, what the default is, is settled once and does not change later. */
-  private List<Worker> withEmbedding(List<Worker> serving) {
-    if (embedding == null) {
-      embedding = settle(serving, options.embedding(), Announcement::embedding);
-    }
-    return having(serving, embedding, Announcement::embedding);
+  /**
+   * As on one machine, what the default is, is settled once and does not change later. Until there
+   * is one, a worker says itself why there is none.
+   */
+  private List<Worker> withDefault(List<Worker> serving, Route.Target target) {
+    String settled = defaults.computeIfAbsent(target, its -> settle(serving, its));
+    return settled == null
+        ? serving
+        : serving.stream()
+            .filter(each -> settled.equals(each.told().defaults().get(target.use())))
+            .toList();
   }
 
-  private List<Worker> withReranker(List<Worker> serving) {
-    if (reranker == null) {
-      reranker = settle(serving, options.reranker(), Announcement::reranker);
-    }
-    return having(serving, reranker, Announcement::reranker);
-  }
-
-  private static String settle(
-      List<Worker> serving, List<String> preferred, Function<Announcement, String> model) {
+  private String settle(List<Worker> serving, Route.Target target) {
     List<String> offered =
-        serving.stream().map(each -> model.apply(each.told())).filter(Objects::nonNull).toList();
-    return preferred.stream()
+        serving.stream()
+            .map(each -> each.told().defaults().get(target.use()))
+            .filter(Objects::nonNull)
+            .toList();
+    return target.preferred(options).stream()
         .filter(offered::contains)
         .findFirst()
         .orElse(offered.isEmpty() ? null : offered.get(0));
-  }
-
-  /** Where nothing is settled, a worker says itself why there is none. */
-  private static List<Worker> having(
-      List<Worker> serving, String settled, Function<Announcement, String> model) {
-    return settled == null
-        ? serving
-        : serving.stream().filter(each -> settled.equals(model.apply(each.told()))).toList();
   }
 
   /** Those that have the model; else the one that loads it; else all. */

@@ -70,6 +70,8 @@ final class EventBusBridge {
             .setMaxHandlersPerSocket(options.http().maxRequestsPerClient());
     List.of(
             addresses.embed(),
+            addresses.embedSparse(),
+            addresses.predict(),
             addresses.rerank(),
             addresses.tokenize(),
             addresses.decode(),

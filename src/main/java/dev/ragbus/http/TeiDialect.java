@@ -6,27 +6,36 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.databind.annotation.JsonDeserialize;
 import dev.ragbus.DecodeRequest;
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.EmbedSparseRequest;
 import dev.ragbus.Embeddings;
 import dev.ragbus.ModelInfo;
 import dev.ragbus.ModelType;
 import dev.ragbus.NoArguments;
+import dev.ragbus.PredictRequest;
+import dev.ragbus.Predictions;
+import dev.ragbus.Predictions.Prediction;
+import dev.ragbus.Ragbus;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Ranking;
 import dev.ragbus.RerankRequest;
+import dev.ragbus.SparseEmbeddings;
 import dev.ragbus.TokenizeRequest;
 import dev.ragbus.Tokens;
 import dev.ragbus.TruncationDirection;
 import io.vertx.core.Future;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Function;
+import java.util.function.Supplier;
 
 /**
  * The routes of Hugging Face's text-embeddings-inference: {@code /embed} (also {@code POST /}),
- * {@code /rerank}, {@code /similarity}, {@code /tokenize}, {@code /decode}, {@code /info} and
- * {@code /health}.
+ * {@code /embed_sparse}, {@code /predict}, {@code /rerank}, {@code /similarity}, {@code /tokenize},
+ * {@code /decode}, {@code /info} and {@code /health}.
  *
  * <p>As there, fields it does not know are passed over. Beyond its fields it takes {@code model}.
  * {@code /rerank} takes {@code documents} as well and then answers as {@link JinaDialect} does. An
@@ -46,6 +55,9 @@ final class TeiDialect implements Dialect {
     return List.of(
         embed("/embed"),
         embed("/"),
+        Operation.post(
+            "/embed_sparse", "embed_texts", EmbedBody.class, "inputs", TeiDialect::embedSparse),
+        Operation.post("/predict", "embed_texts", PredictBody.class, "inputs", TeiDialect::predict),
         Operation.post("/rerank", "rerank_texts", RerankBody.class, "texts", TeiDialect::rerank),
         Operation.post(
             "/similarity", "embed_texts", SimilarityBody.class, "inputs", TeiDialect::similarity),
@@ -83,6 +95,92 @@ final class TeiDialect implements Dialect {
           truncate,
           truncationDirection,
           inputs.tokens());
+    }
+
+    /** The same for sparse vectors, which are neither scaled nor cut. */
+    EmbedSparseRequest sparse() {
+      Inputs.required("inputs", inputs);
+      return new EmbedSparseRequest(
+          inputs.texts(),
+          model,
+          null,
+          null,
+          promptName,
+          null,
+          truncate,
+          truncationDirection,
+          inputs.tokens());
+    }
+  }
+
+  private static Future<Reply> embedSparse(Operation.Call<EmbedBody> call) {
+    return call.ragbus()
+        .embedSparse(call.body().sparse())
+        .map(made -> new Reply(200, made.values().length, json -> write(json, made)));
+  }
+
+  private static void write(JsonGenerator json, SparseEmbeddings embeddings) throws IOException {
+    json.writeStartArray();
+    for (int row = 0; row < embeddings.count(); row++) {
+      json.writeStartArray();
+      for (int i = embeddings.start(row); i < embeddings.ends()[row]; i++) {
+        json.writeStartObject();
+        json.writeNumberField("index", embeddings.indices()[i]);
+        json.writeNumberField("value", VectorJson.finite(embeddings.values()[i]));
+        json.writeEndObject();
+      }
+      json.writeEndArray();
+    }
+    json.writeEndArray();
+  }
+
+  @JsonIgnoreProperties(ignoreUnknown = true)
+  private record PredictBody(
+      Sequences inputs,
+      String model,
+      Boolean truncate,
+      TruncationDirection truncationDirection,
+      Boolean rawScores) {
+
+    PredictRequest request() {
+      return new PredictRequest(
+          Sequences.required(inputs).inputs(),
+          model,
+          rawScores,
+          null,
+          truncate,
+          truncationDirection);
+    }
+  }
+
+  private static Future<Reply> predict(Operation.Call<PredictBody> call) {
+    return call.ragbus()
+        .predict(call.body().request())
+        .map(
+            made -> {
+              List<List<Prediction>> all = made.predictions();
+              int count = all.stream().mapToInt(List::size).sum();
+              return new Reply(200, count, json -> write(json, all, call.body().inputs.single()));
+            });
+  }
+
+  private static void write(JsonGenerator json, List<List<Prediction>> all, boolean single)
+      throws IOException {
+    if (!single) {
+      json.writeStartArray();
+    }
+    for (List<Prediction> predictions : all) {
+      json.writeStartArray();
+      for (Prediction prediction : predictions) {
+        json.writeStartObject();
+        json.writeNumberField("score", VectorJson.finite(prediction.score()));
+        json.writeStringField("label", prediction.label());
+        json.writeEndObject();
+      }
+      json.writeEndArray();
+    }
+    if (!single) {
+      json.writeEndArray();
     }
   }
 
@@ -301,12 +399,30 @@ final class TeiDialect implements Dialect {
     json.writeEndArray();
   }
 
-  /** A request without texts is answered by the default model, which it names. */
+  /**
+   * A request without texts is answered by the default model, which it names: the embedding model,
+   * and where there is none the first of the others.
+   */
   private Future<Reply> info(Operation.Call<NoArguments> call) {
-    return call.ragbus()
+    Ragbus ragbus = call.ragbus();
+    return ragbus
         .embed(EmbedRequest.of())
-        .compose(none -> call.ragbus().model(ModelType.EMBEDDING.cacheKey(none.model())))
+        .map(none -> ModelType.EMBEDDING.cacheKey(none.model()))
+        .recover(orElse(() -> ragbus.rerank("", List.of()).map(Ranking::model)))
+        .recover(
+            orElse(() -> ragbus.embedSparse(EmbedSparseRequest.of()).map(SparseEmbeddings::model)))
+        .recover(orElse(() -> ragbus.predict(PredictRequest.of()).map(Predictions::model)))
+        .compose(ragbus::model)
         .map(model -> Reply.ok(json -> writeInfo(json, model)));
+  }
+
+  /** What is tried next where there is no model. */
+  private static Function<Throwable, Future<String>> orElse(Supplier<Future<String>> next) {
+    return failure ->
+        failure instanceof RagbusException typed
+                && typed.kind() == RagbusException.Kind.MODEL_NOT_FOUND
+            ? next.get()
+            : Future.failedFuture(failure);
   }
 
   private void writeInfo(JsonGenerator json, ModelInfo model) throws IOException {
@@ -314,10 +430,7 @@ final class TeiDialect implements Dialect {
     json.writeStringField("model_id", model.modelName());
     json.writeNullField("model_sha");
     json.writeStringField("model_dtype", dtype(model.precision()));
-    json.writeObjectFieldStart("model_type");
-    json.writeObjectFieldStart("embedding");
-    json.writeEndObject();
-    json.writeEndObject();
+    writeType(json, model);
     json.writeStringField("served_model_name", model.modelName());
     json.writeNumberField("max_input_length", model.maxTokens());
     json.writeNumberField("max_batch_tokens", options.batching().maxBatchTokens());
@@ -329,6 +442,37 @@ final class TeiDialect implements Dialect {
         Optional.ofNullable(TeiDialect.class.getPackage().getImplementationVersion())
             .orElse("unreleased"));
     json.writeEndObject();
+  }
+
+  private static void writeType(JsonGenerator json, ModelInfo model) throws IOException {
+    List<String> labels = model.labels();
+    json.writeObjectFieldStart("model_type");
+    if (labels == null) {
+      json.writeObjectFieldStart("embedding");
+      json.writeStringField("pooling", pooling(model));
+    } else {
+      json.writeObjectFieldStart(labels.size() > 1 ? "classifier" : "reranker");
+      json.writeObjectFieldStart("id2label");
+      for (int id = 0; id < labels.size(); id++) {
+        json.writeStringField(Integer.toString(id), labels.get(id));
+      }
+      json.writeEndObject();
+      json.writeObjectFieldStart("label2id");
+      for (String label : new LinkedHashSet<>(labels)) {
+        json.writeNumberField(label, labels.indexOf(label));
+      }
+      json.writeEndObject();
+    }
+    json.writeEndObject();
+    json.writeEndObject();
+  }
+
+  /** Its name there. */
+  private static String pooling(ModelInfo model) {
+    if (model.modelType() == ModelType.SPARSE) {
+      return "splade";
+    }
+    return model.pooling().equals("lasttoken") ? "last_token" : model.pooling();
   }
 
   private static String dtype(String precision) {

@@ -154,18 +154,25 @@ final class Bridge implements AutoCloseable {
   /** Tokenises texts. */
   TokenizedTexts tokenize(TokenizeCall call) {
     List<String> texts = call.texts();
-    ensureInts(texts.size());
+    ensureInts(2 * texts.size());
     int position = 0;
+    int count = 0;
     for (int i = 0; i < texts.size(); i++) {
       int length = encode(texts.get(i), position);
-      ints.put(i, length);
+      ints.put(count++, length);
       position += length;
+      String second = call.seconds() == null ? null : call.seconds().get(i);
+      if (second != null) {
+        length = encode(second, position);
+        ints.put(count++, -1 - length); // which says whose second it is
+        position += length;
+      }
     }
     Object answer =
         interpreter.invoke(
             "tokenize",
             call.handle(),
-            texts.size(),
+            count,
             call.pair(),
             call.maxTokens(),
             call.maxChunks(),
@@ -196,13 +203,14 @@ final class Bridge implements AutoCloseable {
    * Runs a batch.
    *
    * @param run a number that the process has given no other run, by which it can be cancelled
-   * @return {@code [rows, outputs]}
+   * @return what came of each row
    */
-  float[] forward(ForwardCall call, long run) {
+  List<RowValues> forward(ForwardCall call, long run) {
     List<TokenRow> rows = call.rows();
     Engine.Model model = call.model();
     int width = call.width();
-    ensureInts(rows.size() * (ROW_HEADER + width));
+    ensureInts(
+        rows.size() * Math.max(ROW_HEADER + width, model.sparse() ? 1 + model.outputs() : 0));
     ensureFloats(rows.size() * model.outputs());
     ints.clear();
     for (TokenRow row : rows) {
@@ -218,9 +226,23 @@ final class Bridge implements AutoCloseable {
     if (answer instanceof byte[] json) {
       throw failure(json);
     }
+    if (model.sparse()) {
+      return sparseRows(rows.size());
+    }
     float[] values = new float[rows.size() * model.outputs()];
     floats.get(0, values);
-    return values;
+    return RowValues.dense(values, model.outputs());
+  }
+
+  /** Where each row ends, then the place of each value; the values lie in their own buffer. */
+  private List<RowValues> sparseRows(int rows) {
+    int[] ends = new int[rows];
+    ints.get(0, ends);
+    int[] indices = new int[ends[rows - 1]];
+    ints.get(rows, indices);
+    float[] values = new float[indices.length];
+    floats.get(0, values);
+    return RowValues.sparse(values, indices, ends);
   }
 
   private void ensureInts(int count) {

@@ -78,7 +78,10 @@ public interface Engine {
    *
    * @param handle its number in Python
    * @param outputs the numbers a row makes: dimensions, or labels
-   * @param dimensions the dimensions of its vectors; null for a cross-encoder
+   * @param dimensions the dimensions of its vectors; null for one that makes none
+   * @param sparse whether of a row's numbers those that are not 0 are given, with their places
+   * @param pooling how it pools what it makes of tokens; null for one that makes no vectors
+   * @param labels the labels of its scores; null for one that makes vectors
    * @param maxTokens the most tokens of a row
    * @param padId the id that fills rows up
    * @param engine what runs it
@@ -95,6 +98,9 @@ public interface Engine {
       int handle,
       int outputs,
       Integer dimensions,
+      boolean sparse,
+      String pooling,
+      List<String> labels,
       int maxTokens,
       int padId,
       String engine,
@@ -128,6 +134,8 @@ public interface Engine {
    *
    * @param handle the model
    * @param texts the texts; for pairs the query first
+   * @param seconds what each text is paired with, null for one that is alone; null itself where all
+   *     are
    * @param pair whether each text after the first is paired with the first
    * @param maxTokens fewer tokens than the model's maximum; 0 for the model's. For pairs it bounds
    *     the text alone
@@ -137,6 +145,7 @@ public interface Engine {
   record TokenizeCall(
       int handle,
       List<String> texts,
+      List<String> seconds,
       boolean pair,
       int maxTokens,
       int maxChunks,
@@ -171,8 +180,9 @@ public interface Engine {
    * @param offset where they start in it
    * @param length how many there are
    * @param boundary leading tokens of the first segment; the length where there is one segment
-   * @param dimensions leading dimensions to keep; 0 for all
-   * @param finish whether to normalise the vector, or to apply the model's activation to the score
+   * @param dimensions leading dimensions to keep, or of a sparse vector the largest values; 0 for
+   *     all
+   * @param finish whether to normalise the vector, or to apply the model's activation to the scores
    */
   record TokenRow(
       int[] ids, int offset, int length, int boundary, int dimensions, boolean finish) {}
@@ -182,8 +192,8 @@ public interface Engine {
    *
    * @param model the model
    * @param texts the texts
-   * @param dimensions leading dimensions to keep; 0 for all
-   * @param finish whether to normalise the vectors, or to apply the activation to the scores
+   * @param dimensions as in {@link TokenRow}
+   * @param finish as in {@link TokenRow}
    * @param suits asked on the lane's thread whether the rows are to be run together, now
    */
   record DirectCall(
@@ -202,10 +212,10 @@ public interface Engine {
    * What a direct call came to.
    *
    * @param tokens the rows
-   * @param values {@code [rows, outputs]}, row-major; null where the rows did not suit
+   * @param values what came of each row; null where the rows did not suit
    * @param tokenizeNanos how long tokenising took
    */
-  record DirectResult(TokenizedTexts tokens, float[] values, long tokenizeNanos) {}
+  record DirectResult(TokenizedTexts tokens, List<RowValues> values, long tokenizeNanos) {}
 
   /** How many inference lanes there are; they are numbered from 0. */
   int inferenceLanes();
@@ -221,9 +231,9 @@ public interface Engine {
    * Runs a batch on a lane that is idle.
    *
    * @param giveUpNanos when, by {@link System#nanoTime}, the lane is given up
-   * @return {@code [rows, outputs]}, row-major
+   * @return what came of each row
    */
-  Future<float[]> forward(int lane, ForwardCall call, long giveUpNanos);
+  Future<List<RowValues>> forward(int lane, ForwardCall call, long giveUpNanos);
 
   /**
    * Tokenises texts on a lane that is idle and runs them there: two changes of thread less than one

@@ -186,7 +186,7 @@ public final class JepEngine implements Engine {
   }
 
   @Override
-  public Future<float[]> forward(int lane, ForwardCall call, long giveUpNanos) {
+  public Future<List<RowValues>> forward(int lane, ForwardCall call, long giveUpNanos) {
     return run(lane, (bridge, run) -> bridge.forward(call, run), giveUpNanos);
   }
 

@@ -13,6 +13,7 @@ import dev.ragbus.python.Engine.DirectResult;
 import dev.ragbus.python.Engine.ForwardCall;
 import dev.ragbus.python.Engine.TokenRow;
 import dev.ragbus.python.Engine.TokenizeCall;
+import dev.ragbus.python.RowValues;
 import dev.ragbus.python.TokenizedTexts;
 import io.vertx.core.AsyncResult;
 import io.vertx.core.Future;
@@ -299,8 +300,8 @@ final class Batcher {
     int most = spec.model().engineModel().maxTokens();
     int query = spec.query() == null ? 0 : spec.query().length();
     long tokens = 0;
-    for (String text : spec.texts()) {
-      tokens += Math.min(most, (query + text.length()) / CHARS_PER_TOKEN + 2L);
+    for (int text = 0; text < spec.texts().size(); text++) {
+      tokens += Math.min(most, (query + spec.chars(text)) / CHARS_PER_TOKEN + 2L);
     }
     return tokens;
   }
@@ -498,13 +499,23 @@ final class Batcher {
     long deadlineNanos = parts.get(0).job.deadlineNanos();
     if (parts.size() > 1) {
       List<String> texts = new ArrayList<>();
+      List<String> seconds = call.seconds() == null ? null : new ArrayList<>();
       for (Part part : parts) {
         texts.addAll(part.call.texts());
+        if (seconds != null) {
+          seconds.addAll(part.call.seconds());
+        }
         deadlineNanos = Math.max(deadlineNanos, part.job.deadlineNanos());
       }
       call =
           new TokenizeCall(
-              call.handle(), texts, false, call.maxTokens(), call.maxChunks(), call.truncateLeft());
+              call.handle(),
+              texts,
+              seconds,
+              false,
+              call.maxTokens(),
+              call.maxChunks(),
+              call.truncateLeft());
     }
     tokenizeCalls++;
     long startedNanos = nanoClock.getAsLong();
@@ -540,12 +551,12 @@ final class Batcher {
   }
 
   private void tokenized(Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens) {
-    IdentityHashMap<Row, float[]> known = new IdentityHashMap<>();
+    IdentityHashMap<Row, RowValues> known = new IdentityHashMap<>();
     Job.RowMaker rows =
         (of, text, row) -> {
           Row made = makeRow(of, text, row);
           if (!of.isPaused()) {
-            float[] values = repeated.known(made);
+            RowValues values = repeated.known(made);
             if (values == null) {
               enqueue(made);
             } else {
@@ -555,17 +566,17 @@ final class Batcher {
           return made;
         };
     if (tokenized(job, firstText, texts, tokens, rows)) {
-      known.forEach((row, values) -> answerUnqueued(row, values, 0));
+      known.forEach(this::answerUnqueued);
       completeIfDone(job);
       pumpLanes();
     }
   }
 
   /** Gives a row that waits in no queue its numbers; whether its job is done is not looked at. */
-  private void answerUnqueued(Row row, float[] values, int offset) {
+  private void answerUnqueued(Row row, RowValues values) {
     repeated.forget(row);
     row.job().started(row);
-    row.job().finished(row, values, offset);
+    row.job().finished(row, values);
     row.job().passed();
   }
 
@@ -612,12 +623,12 @@ final class Batcher {
   }
 
   /** A row is at its end: those that waited for it have its numbers, or run if there are none. */
-  private void ended(Row row, float[] values, int offset) {
-    for (Row same : repeated.ended(row, values, offset)) {
+  private void ended(Row row, RowValues values) {
+    for (Row same : repeated.ended(row, values)) {
       if (values == null) {
         enqueue(same);
       } else if (!same.job().isOver()) {
-        answerUnqueued(same, values, offset);
+        answerUnqueued(same, values);
         completeIfDone(same.job());
       }
     }
@@ -644,7 +655,7 @@ final class Batcher {
   }
 
   private BatchLimits limits(LoadedModel model) {
-    return model.type() == ModelType.EMBEDDING ? embeddingLimits : rerankLimits;
+    return model.type() == ModelType.CROSS_ENCODER ? rerankLimits : embeddingLimits;
   }
 
   /** The newcomer's row that goes before all others; null for none, which is every second time. */
@@ -692,7 +703,7 @@ final class Batcher {
   }
 
   /** Runs rows of one model. */
-  private Future<float[]> forward(int lane, List<Row> rows, long deadlineNanos) {
+  private Future<List<RowValues>> forward(int lane, List<Row> rows, long deadlineNanos) {
     Engine.Model model = rows.get(0).job().spec().model().engineModel();
     ForwardCall call = new ForwardCall(model, rows.stream().map(Row::tokens).toList());
     Set<Job> running = rows.stream().map(Row::job).collect(Collectors.toSet());
@@ -774,27 +785,25 @@ final class Batcher {
     tokensPerSecond += weight * (rate - tokensPerSecond);
   }
 
-  private void deliver(List<Row> batch, float[] values) {
-    int outputs = batch.get(0).job().spec().model().engineModel().outputs();
-    if (values.length != batch.size() * outputs) {
+  private void deliver(List<Row> batch, List<RowValues> values) {
+    if (values.size() != batch.size()) {
       RagbusException failure =
-          RagbusException.of(
-              Kind.RUNTIME, batch.size() + " rows came back as " + values.length + " numbers");
+          RagbusException.of(Kind.RUNTIME, batch.size() + " rows came back as " + values.size());
       batch.forEach(row -> settle(row.job(), failure));
-      batch.forEach(row -> ended(row, null, 0));
+      batch.forEach(row -> ended(row, null));
       return;
     }
     for (int i = 0; i < batch.size(); i++) {
-      deliver(batch.get(i), values, i * outputs, outputs);
+      deliver(batch.get(i), values.get(i));
     }
     batch.forEach(row -> row.job().passed());
   }
 
-  private void deliver(Row row, float[] values, int offset, int outputs) {
+  private void deliver(Row row, RowValues values) {
     Job job = row.job();
-    boolean finite = finite(values, offset, outputs);
+    boolean finite = values.isFinite();
     if (!job.isOver() && finite) {
-      job.finished(row, values, offset);
+      job.finished(row, values);
       completeIfDone(job);
     } else if (!job.isOver()) {
       settle(
@@ -806,16 +815,7 @@ final class Batcher {
                   + "' gave a result that is not finite for "
                   + job.spec().name(row.text())));
     }
-    ended(row, finite ? values : null, offset);
-  }
-
-  private static boolean finite(float[] values, int offset, int count) {
-    // NaN and infinities make the product NaN; so no branch in the loop.
-    float product = 0;
-    for (int i = offset; i < offset + count; i++) {
-      product += values[i] * 0f;
-    }
-    return product == 0;
+    ended(row, finite ? values : null);
   }
 
   /**
@@ -828,7 +828,7 @@ final class Batcher {
     boolean oneAlone = byJob.size() == 1 && failure.kind() != Kind.CANCELLED;
     if (oneAlone || failure.kind() == Kind.LANE_LOST) {
       byJob.keySet().forEach(job -> settle(job, failure));
-      batch.forEach(row -> ended(row, null, 0));
+      batch.forEach(row -> ended(row, null));
       laneIdle(lane);
     } else {
       runApart(lane, new ArrayDeque<>(byJob.values()));
@@ -843,7 +843,7 @@ final class Batcher {
     }
     Job job = rows.get(0).job();
     if (job.isOver()) {
-      rows.forEach(row -> ended(row, null, 0));
+      rows.forEach(row -> ended(row, null));
       runApart(lane, groups);
       return;
     }
@@ -854,7 +854,7 @@ final class Batcher {
                 deliver(rows, result.result());
               } else {
                 settle(job, typed(result.cause()));
-                rows.forEach(row -> ended(row, null, 0));
+                rows.forEach(row -> ended(row, null));
               }
               runApart(lane, groups);
             });
@@ -921,7 +921,7 @@ final class Batcher {
       for (Row row : job.waiting()) {
         if (!repeated.forget(row)) {
           queue.forget(row);
-          ended(row, null, 0);
+          ended(row, null);
         }
       }
       removeIfEmpty(model);

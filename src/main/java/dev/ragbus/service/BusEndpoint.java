@@ -8,6 +8,7 @@ import dev.ragbus.JsonBodies;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RequestIds;
+import dev.ragbus.SparseEmbeddings;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
@@ -200,6 +201,9 @@ final class BusEndpoint<Q extends Record, R extends Record> {
 
   private static JsonObject json(Record reply) {
     if (reply instanceof Embeddings embeddings) {
+      return embeddings.toJson();
+    }
+    if (reply instanceof SparseEmbeddings embeddings) {
       return embeddings.toJson();
     }
     return reply instanceof FunctionResult result ? result.toJson() : JsonBodies.format(reply);

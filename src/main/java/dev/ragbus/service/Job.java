@@ -5,6 +5,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.Usage;
 import dev.ragbus.python.Engine.TokenRow;
 import dev.ragbus.python.Engine.TokenizeCall;
+import dev.ragbus.python.RowValues;
 import dev.ragbus.python.TokenizedTexts;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
@@ -14,6 +15,7 @@ import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * One request's work: its texts, then its rows, then its answer; answered exactly once.
@@ -29,10 +31,9 @@ final class Job {
      * Takes a row's result.
      *
      * @param text the index of the text the row is of
-     * @param values the results of the whole batch
-     * @param offset where this row's numbers start
+     * @param values its numbers, which share arrays with the whole batch
      */
-    void accept(int text, float[] values, int offset);
+    void accept(int text, RowValues values);
 
     /** Told after a pass which texts have all their rows by it; each text once. */
     default void finished(List<Integer> texts) {}
@@ -44,13 +45,16 @@ final class Job {
    * @param model the model to run, held until the job is over
    * @param query for pairs, what every text is paired with; else null
    * @param texts the texts
+   * @param seconds what each text is paired with, null for one that is alone; null itself where all
+   *     are
    * @param queryFirst whether the first text is the query itself, to be compared with the others
    * @param maxTokens fewer tokens than the model's maximum, for all but the query; 0 for the
    *     model's
    * @param maxChunks windows of a long text, for pairs
    * @param truncateLeft whether the beginning of a long text is cut
    * @param truncate whether a long text may be cut at all
-   * @param dimensions leading dimensions to keep; 0 for all
+   * @param dimensions leading dimensions to keep, or the largest values of a sparse vector; 0 for
+   *     all
    * @param finish whether to normalise, or to apply the activation
    * @param sink where results go
    */
@@ -58,6 +62,7 @@ final class Job {
       LoadedModel model,
       String query,
       List<String> texts,
+      List<String> seconds,
       boolean queryFirst,
       int maxTokens,
       int maxChunks,
@@ -66,6 +71,12 @@ final class Job {
       int dimensions,
       boolean finish,
       Sink sink) {
+    /** The characters of a text and of what it is paired with. */
+    int chars(int text) {
+      String second = seconds == null ? null : seconds.get(text);
+      return texts.get(text).length() + (second == null ? 0 : second.length());
+    }
+
     /** What the caller calls a text. */
     String name(int text) {
       if (!queryFirst) {
@@ -174,7 +185,7 @@ final class Job {
     return texts > 0
         && texts <= SMALL_TEXTS
         && !(spec.queryFirst && spec.maxTokens > 0)
-        && spec.texts.stream().mapToInt(String::length).sum() <= SMALL_CHARS;
+        && IntStream.range(0, texts).map(spec::chars).sum() <= SMALL_CHARS;
   }
 
   /** Whether one tokenising call may take the texts of both. */
@@ -182,6 +193,7 @@ final class Job {
     return spec.query == null
         && other.spec.query == null
         && spec.model == other.spec.model
+        && (spec.seconds == null) == (other.spec.seconds == null)
         && spec.maxTokens == other.spec.maxTokens
         && spec.truncateLeft == other.spec.truncateLeft;
   }
@@ -195,7 +207,8 @@ final class Job {
   TokenizeCall nextCall() {
     int first = nextText;
     boolean queryAlone = spec.queryFirst && first == 0 && spec.maxTokens > 0;
-    nextText = CallBounds.end(spec.texts, first, queryAlone ? 1 : CallBounds.MAX_TEXTS);
+    int most = queryAlone ? 1 : CallBounds.MAX_TEXTS;
+    nextText = CallBounds.end(spec::chars, spec.texts.size(), first, most);
     List<String> texts = spec.texts.subList(first, nextText);
     boolean pair = spec.query != null;
     if (pair) {
@@ -207,6 +220,7 @@ final class Job {
     return new TokenizeCall(
         spec.model.engineModel().handle(),
         texts,
+        spec.seconds == null ? null : spec.seconds.subList(first, nextText),
         pair,
         queryAlone ? 0 : spec.maxTokens,
         spec.maxChunks,
@@ -280,8 +294,8 @@ final class Job {
   }
 
   /** A row has run. */
-  void finished(Row row, float[] values, int offset) {
-    spec.sink.accept(row.text(), values, offset);
+  void finished(Row row, RowValues values) {
+    spec.sink.accept(row.text(), values);
     openRows--;
     openRowsOfText[row.text()]--;
     if (openRowsOfText[row.text()] == 0) {

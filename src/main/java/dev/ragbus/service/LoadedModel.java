@@ -84,6 +84,8 @@ final class LoadedModel {
         type(),
         spec.cacheKey(),
         engineModel.dimensions(),
+        engineModel.pooling(),
+        engineModel.labels(),
         engineModel.maxTokens(),
         engineModel.engine(),
         engineModel.precision(),

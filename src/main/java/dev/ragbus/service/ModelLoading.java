@@ -7,9 +7,12 @@ import dev.ragbus.ModelType;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 import java.util.function.Consumer;
 
@@ -25,8 +28,8 @@ final class ModelLoading {
   private final String id = UUID.randomUUID().toString();
   private final long startedNanos;
   private final List<Caller> callers = new ArrayList<>();
+  private final Set<ModelType> types;
   private ModelSpec spec;
-  private boolean typed;
   private ModelInfo.Progress progress = WAITING;
   private boolean asked;
   private long loggedNanos;
@@ -37,11 +40,11 @@ final class ModelLoading {
   /**
    * A load that begins now.
    *
-   * @param typed whether the model's type is known; else its folder says it
+   * @param types what the model may come to be; where there are several, its folder says which
    */
-  ModelLoading(ModelSpec spec, boolean typed, long nowNanos) {
+  ModelLoading(ModelSpec spec, Set<ModelType> types, long nowNanos) {
     this.spec = spec.withForceReload(false);
-    this.typed = typed;
+    this.types = EnumSet.copyOf(types);
     this.startedNanos = nowNanos;
     this.loggedNanos = nowNanos;
   }
@@ -55,9 +58,9 @@ final class ModelLoading {
     return spec;
   }
 
-  /** Whether it may come to this model; a null type stands for any. */
-  boolean isOf(String name, ModelType type) {
-    return spec.modelName().equals(name) && (!typed || type == null || spec.modelType() == type);
+  /** Whether it may come to this model, being of one of these types. */
+  boolean isOf(String name, Set<ModelType> wanted) {
+    return spec.modelName().equals(name) && !Collections.disjoint(types, wanted);
   }
 
   /** Whether it loads as wanted, supposing that the type will be the one wanted. */
@@ -65,11 +68,18 @@ final class ModelLoading {
     return spec.withModelType(wanted.modelType()).sameOptions(wanted);
   }
 
-  /** The model's folder was found and says its type; returns whether that is the one wanted. */
-  boolean found(ModelType type) {
-    spec = typed ? spec : spec.withModelType(type);
-    typed = true;
-    return spec.modelType() == type;
+  /**
+   * The model's folder was found and says what the model may be, the likeliest first; returns
+   * whether it may be what is wanted, and then is that.
+   */
+  boolean found(List<ModelType> located) {
+    Optional<ModelType> type = located.stream().filter(types::contains).findFirst();
+    type.ifPresent(
+        found -> {
+          spec = spec.withModelType(found);
+          types.retainAll(Set.of(found));
+        });
+    return type.isPresent();
   }
 
   /** Waits for the model; {@code requestId} may be null. */
@@ -147,6 +157,8 @@ final class ModelLoading {
         spec.modelName(),
         spec.modelType(),
         spec.cacheKey(),
+        null,
+        null,
         null,
         0,
         spec.engine(),

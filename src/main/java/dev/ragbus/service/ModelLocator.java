@@ -17,8 +17,10 @@ import java.io.IOException;
 import java.nio.file.FileSystemException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * Finds the folders of models: on this machine, and only then on the hub, where that is allowed, so
@@ -31,8 +33,8 @@ final class ModelLocator {
   private final PackagedModels packaged;
   private final Context context;
 
-  /** Where a model was found and what its folder says it is. */
-  record Located(String path, ModelType type) {}
+  /** Where a model was found and what it may be by what its folder says, the likeliest first. */
+  record Located(String path, List<ModelType> types) {}
 
   /** Who asks for a model decides where it may come from. */
   enum Origin {
@@ -77,9 +79,14 @@ final class ModelLocator {
             found ->
                 new Located(
                     found.getString("path"),
-                    found.getString("type").equals(ModelType.CROSS_ENCODER.wireName())
-                        ? ModelType.CROSS_ENCODER
-                        : ModelType.EMBEDDING));
+                    found.getJsonArray("types").stream().map(ModelLocator::type).toList()));
+  }
+
+  private static ModelType type(Object wireName) {
+    return Stream.of(ModelType.values())
+        .filter(type -> type.wireName().equals(wireName))
+        .findFirst()
+        .orElseThrow();
   }
 
   private boolean mayFetch(ModelSpec spec, Origin origin) {

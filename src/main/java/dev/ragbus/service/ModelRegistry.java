@@ -21,6 +21,7 @@ import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -59,6 +60,8 @@ final class ModelRegistry {
   private final Map<String, Recipe> recipes = new HashMap<>();
   private ModelSpec defaultEmbedding;
   private Future<ModelSpec> defaultReranker = Future.succeededFuture();
+  private Future<ModelSpec> defaultSparse = Future.succeededFuture();
+  private Future<ModelSpec> defaultClassifier = Future.succeededFuture();
   private long hits;
   private long misses;
   private long loads;
@@ -67,8 +70,42 @@ final class ModelRegistry {
   private long evictions;
   private long loadMillis;
 
+  /** What models are asked for: what that is called, who is asked unless named, who can do it. */
+  private record Use(String operation, String key, String title, Set<ModelType> types) {
+    private static final Use EMBED =
+        new Use("embed", "models.embedding", "embedding model", EnumSet.of(ModelType.EMBEDDING));
+    private static final Use RERANK =
+        new Use(
+            "rerank",
+            "models.reranker",
+            "reranker",
+            EnumSet.of(ModelType.EMBEDDING, ModelType.CROSS_ENCODER));
+    private static final Use EMBED_SPARSE =
+        new Use("embed_sparse", "models.sparse", "sparse model", EnumSet.of(ModelType.SPARSE));
+    private static final Use PREDICT =
+        new Use(
+            "predict",
+            "models.classifier",
+            "classifier",
+            EnumSet.of(ModelType.CLASSIFIER, ModelType.CROSS_ENCODER));
+    private static final Use TOKENIZE =
+        new Use("tokenize", "models.embedding", "embedding model", EnumSet.allOf(ModelType.class));
+
+    /** What a model of a type can be used for. */
+    static String of(ModelType type) {
+      return Stream.of(EMBED, RERANK, EMBED_SPARSE, PREDICT, TOKENIZE)
+          .filter(use -> use.types.contains(type))
+          .map(Use::operation)
+          .collect(Collectors.joining(", "));
+    }
+  }
+
   /** How a model was loaded. */
-  private record Recipe(ModelSpec spec, Origin origin) {}
+  private record Recipe(ModelSpec spec, Origin origin) {
+    Set<ModelType> types() {
+      return Set.of(spec.modelType());
+    }
+  }
 
   ModelRegistry(
       Engine engine,
@@ -94,8 +131,8 @@ final class ModelRegistry {
 
   /**
    * Loads what the configuration names, and settles the default models for good. Completes without
-   * waiting for the default reranker: the hub may be asked for it, which may never answer, and only
-   * those who rank should wait for that.
+   * waiting for any but the default embedding model: the hub may be asked for the others, which may
+   * never answer, and only those who need them should wait for that.
    */
   Future<Void> start() {
     List<Future<?>> work = new ArrayList<>();
@@ -103,14 +140,19 @@ final class ModelRegistry {
       work.add(load(spec, Origin.CONFIGURATION, null));
     }
     Future<LoadedModel> embedding =
-        firstOf(options.models().embedding(), 0, ModelType.EMBEDDING, new ArrayList<>())
+        firstOf(options.models().embedding(), 0, Use.EMBED, new ArrayList<>())
             .onSuccess(model -> defaultEmbedding = specOf(model));
     work.add(embedding);
-    defaultReranker =
-        embedding
-            .transform(done -> firstOf(options.models().reranker(), 0, null, new ArrayList<>()))
-            .map(ModelRegistry::specOf);
+    defaultReranker = after(embedding, options.models().reranker(), Use.RERANK);
+    defaultSparse = after(embedding, options.models().sparse(), Use.EMBED_SPARSE);
+    defaultClassifier = after(embedding, options.models().classifier(), Use.PREDICT);
     return Future.all(work).mapEmpty();
+  }
+
+  private Future<ModelSpec> after(Future<?> first, List<String> names, Use use) {
+    return first
+        .transform(done -> firstOf(names, 0, use, new ArrayList<>()))
+        .map(ModelRegistry::specOf);
   }
 
   private static ModelSpec specOf(LoadedModel model) {
@@ -119,7 +161,7 @@ final class ModelRegistry {
 
   /** The first model of a preference list that can be had; null when there is none. */
   private Future<LoadedModel> firstOf(
-      List<String> names, int index, ModelType type, List<String> reasons) {
+      List<String> names, int index, Use use, List<String> reasons) {
     if (index == names.size()) {
       if (!names.isEmpty()) {
         LOG.log(System.Logger.Level.WARNING, "none of {0} can be had: {1}", names, reasons);
@@ -127,13 +169,13 @@ final class ModelRegistry {
       return Future.succeededFuture();
     }
     String name = names.get(index);
-    return use(ModelSpec.of(canonical(name), type), type, Origin.CONFIGURATION, null)
+    return use(specOf(canonical(name), use.types), use, Origin.CONFIGURATION, null)
         .onSuccess(
             model ->
                 LOG.log(
                     System.Logger.Level.INFO,
                     "default {0}: {1} ({2}, {3})",
-                    type == null ? "reranker" : "embedding model",
+                    use.title,
                     name,
                     model.engineModel().engine(),
                     model.engineModel().precision()))
@@ -142,7 +184,7 @@ final class ModelRegistry {
               LOG.log(
                   System.Logger.Level.INFO, "{0} is passed over: {1}", name, failure.getMessage());
               reasons.add(failure.getMessage());
-              return firstOf(names, index + 1, type, reasons);
+              return firstOf(names, index + 1, use, reasons);
             });
   }
 
@@ -152,15 +194,7 @@ final class ModelRegistry {
    * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
    */
   Future<LoadedModel> forEmbedding(String name, String requestId) {
-    if (name == null) {
-      return ofDefault(defaultEmbedding, "models.embedding", requestId);
-    }
-    String canonical = canonical(name);
-    if (ready(canonical, ModelType.EMBEDDING) == null && ready(canonical, null) != null) {
-      return Future.failedFuture(wrongType(name, ModelType.CROSS_ENCODER, "embed"));
-    }
-    ModelSpec spec = ModelSpec.of(canonical, ModelType.EMBEDDING);
-    return request(spec, ModelType.EMBEDDING, Origin.USE, requestId);
+    return forUse(Use.EMBED, name, Future.succeededFuture(defaultEmbedding), requestId);
   }
 
   /**
@@ -169,69 +203,120 @@ final class ModelRegistry {
    * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
    */
   Future<LoadedModel> forRanking(String name, String requestId) {
-    if (name == null) {
-      return defaultReranker.compose(spec -> ofDefault(spec, "models.reranker", requestId));
-    }
-    return request(ModelSpec.of(canonical(name), null), null, Origin.USE, requestId);
+    return forUse(Use.RERANK, name, defaultReranker, requestId);
   }
 
-  private Future<LoadedModel> ofDefault(ModelSpec spec, String key, String requestId) {
+  /**
+   * The model that makes sparse vectors for a request: the named one, or the default for null.
+   *
+   * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
+   */
+  Future<LoadedModel> forSparse(String name, String requestId) {
+    return forUse(Use.EMBED_SPARSE, name, defaultSparse, requestId);
+  }
+
+  /**
+   * The model that classifies for a request: the named one, or the default for null.
+   *
+   * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
+   */
+  Future<LoadedModel> forPrediction(String name, String requestId) {
+    return forUse(Use.PREDICT, name, defaultClassifier, requestId);
+  }
+
+  /**
+   * The model whose tokens a request means: the named one, whatever it does, or the default
+   * embedding model for null.
+   *
+   * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
+   */
+  Future<LoadedModel> forTokens(String name, String requestId) {
+    return forUse(Use.TOKENIZE, name, Future.succeededFuture(defaultEmbedding), requestId);
+  }
+
+  private Future<LoadedModel> forUse(
+      Use use, String name, Future<ModelSpec> preferred, String requestId) {
+    if (name == null) {
+      return preferred.compose(spec -> ofDefault(spec, use, requestId));
+    }
+    String canonical = canonical(name);
+    LoadedModel other = ready(canonical, EnumSet.allOf(ModelType.class));
+    if (other != null && ready(canonical, use.types) == null) {
+      return Future.failedFuture(wrongType(name, List.of(other.type()), use.operation));
+    }
+    return request(specOf(canonical, use.types), use, Origin.USE, requestId);
+  }
+
+  /** A spec by which a model may come to be of one of these types. */
+  private static ModelSpec specOf(String name, Set<ModelType> types) {
+    return ModelSpec.of(name, types.iterator().next());
+  }
+
+  private Future<LoadedModel> ofDefault(ModelSpec spec, Use use, String requestId) {
     if (spec == null) {
       return Future.failedFuture(
           RagbusException.of(
-              Kind.MODEL_NOT_FOUND, "no model was named and none of " + key + " could be had"));
+              Kind.MODEL_NOT_FOUND,
+              "no model was named, and " + use.key + " names none that could be had"));
     }
-    return request(spec, spec.modelType(), Origin.CONFIGURATION, requestId);
+    return request(spec, use, Origin.CONFIGURATION, requestId);
   }
 
-  private Future<LoadedModel> request(
-      ModelSpec spec, ModelType type, Origin origin, String requestId) {
-    LoadedModel ready = ready(spec.modelName(), type);
+  private Future<LoadedModel> request(ModelSpec spec, Use use, Origin origin, String requestId) {
+    LoadedModel ready = ready(spec.modelName(), use.types);
     if (ready == null) {
       misses++;
     } else {
       hits++;
       ready.touch(nanoClock.getAsLong());
     }
-    return use(spec, type, origin, requestId);
+    return use(spec, use, origin, requestId);
   }
 
   /**
    * A model as it is loaded or being loaded, with whatever options; else it is loaded now, as it
    * was the last time.
-   *
-   * @param type what it must be; null for anything
    */
-  private Future<LoadedModel> use(ModelSpec spec, ModelType type, Origin origin, String requestId) {
-    LoadedModel ready = ready(spec.modelName(), type);
+  private Future<LoadedModel> use(ModelSpec spec, Use use, Origin origin, String requestId) {
+    LoadedModel ready = ready(spec.modelName(), use.types);
     if (ready != null) {
       return Future.succeededFuture(ready);
     }
-    ModelLoading underWay = underWay(spec.modelName(), type);
+    ModelLoading underWay = underWay(spec.modelName(), use.types);
     if (underWay == null) {
-      return keys(spec.modelName(), type)
+      return keys(spec.modelName(), use.types)
           .map(this::recipe)
           .filter(Objects::nonNull)
           .findFirst()
-          .map(recipe -> begin(recipe.spec, true, recipe.origin, requestId))
-          .orElseGet(() -> begin(spec, type != null, origin, requestId));
+          .map(recipe -> begin(recipe.spec, recipe.types(), recipe.origin, requestId))
+          .orElseGet(() -> begin(spec, use.types, origin, requestId));
     }
-    return ofType(type, underWay.join(requestId));
+    return ofType(use.types, use.operation, underWay.join(requestId));
   }
 
   /** What was joined may turn out to be of another type. */
-  private static Future<LoadedModel> ofType(ModelType type, Future<LoadedModel> joined) {
+  private static Future<LoadedModel> ofType(
+      Set<ModelType> types, String use, Future<LoadedModel> joined) {
     return joined.compose(
         model ->
-            type == null || model.type() == type
+            types.contains(model.type())
                 ? Future.succeededFuture(model)
-                : Future.failedFuture(wrongType(model.name(), model.type(), type.wireName())));
+                : Future.failedFuture(wrongType(model.name(), List.of(model.type()), use)));
   }
 
-  private static RagbusException wrongType(String name, ModelType is, String use) {
+  private static RagbusException wrongType(String name, List<ModelType> is, String use) {
+    String types = is.stream().map(ModelType::wireName).collect(Collectors.joining(" or "));
+    String uses = is.stream().map(Use::of).distinct().collect(Collectors.joining(" or "));
     return RagbusException.of(
         Kind.TYPE_CONVERSION,
-        "model '" + name + "' is of type " + is.wireName() + " and cannot be used for " + use);
+        "model '"
+            + name
+            + "' is of type "
+            + types
+            + " and cannot be used for "
+            + use
+            + "; it can "
+            + uses);
   }
 
   /** The names that the loaded models are asked for by. */
@@ -254,8 +339,34 @@ final class ModelRegistry {
 
   /** The name of the default reranker; null where there is none, or none yet. */
   String defaultReranker() {
-    ModelSpec spec = defaultReranker.result();
-    return spec == null ? null : spec.modelName();
+    return nameOf(defaultReranker);
+  }
+
+  /** The name of the default sparse model; null where there is none, or none yet. */
+  String defaultSparse() {
+    return nameOf(defaultSparse);
+  }
+
+  /** The name of the default classifier; null where there is none, or none yet. */
+  String defaultClassifier() {
+    return nameOf(defaultClassifier);
+  }
+
+  /**
+   * The default models by what they are for; without those for which there is none, or none yet.
+   */
+  Map<String, String> defaults() {
+    Map<String, String> names = new LinkedHashMap<>();
+    names.put("embedding", defaultEmbedding());
+    names.put("reranker", defaultReranker());
+    names.put("sparse", defaultSparse());
+    names.put("classifier", defaultClassifier());
+    names.values().removeIf(Objects::isNull);
+    return names;
+  }
+
+  private static String nameOf(Future<ModelSpec> settled) {
+    return settled.result() == null ? null : settled.result().modelName();
   }
 
   /**
@@ -271,7 +382,8 @@ final class ModelRegistry {
       warnOfDifferences(ready.spec(), spec);
       return Future.succeededFuture(answer(ModelLoad.Status.ALREADY_LOADED, ready));
     }
-    ModelLoading underWay = underWay(spec.modelName(), spec.modelType());
+    Set<ModelType> types = Set.of(spec.modelType());
+    ModelLoading underWay = underWay(spec.modelName(), types);
     if (underWay != null && !underWay.mayBecome(spec)) {
       return Future.failedFuture(
           RagbusException.of(
@@ -279,8 +391,8 @@ final class ModelRegistry {
     }
     Future<LoadedModel> result =
         underWay == null
-            ? begin(spec, true, origin, requestId)
-            : ofType(spec.modelType(), underWay.join(requestId));
+            ? begin(spec, types, origin, requestId)
+            : ofType(types, spec.modelType().wireName(), underWay.join(requestId));
     return result.map(model -> answer(ModelLoad.Status.LOADED, model));
   }
 
@@ -314,8 +426,8 @@ final class ModelRegistry {
   }
 
   private Future<LoadedModel> begin(
-      ModelSpec spec, boolean typed, Origin origin, String requestId) {
-    ModelLoading load = new ModelLoading(spec, typed, nanoClock.getAsLong());
+      ModelSpec spec, Set<ModelType> types, Origin origin, String requestId) {
+    ModelLoading load = new ModelLoading(spec, types, nanoClock.getAsLong());
     loading.add(load);
     Future<LoadedModel> caller = load.join(requestId);
     locator
@@ -326,9 +438,9 @@ final class ModelRegistry {
   }
 
   private Future<Engine.Model> loadFrom(ModelLoading load, Located located) {
-    if (!load.found(located.type())) {
+    if (!load.found(located.types())) {
       String wanted = load.spec().modelType().wireName();
-      return Future.failedFuture(wrongType(load.spec().modelName(), located.type(), wanted));
+      return Future.failedFuture(wrongType(load.spec().modelName(), located.types(), wanted));
     }
     ModelSpec spec = load.spec();
     JsonObject body =
@@ -456,19 +568,17 @@ final class ModelRegistry {
     return spec.withModelName(canonical(spec.modelName()));
   }
 
-  /** The cache keys that a name may have; null stands for any type. */
-  private static Stream<String> keys(String name, ModelType type) {
-    return type == null
-        ? Stream.of(ModelType.values()).map(each -> each.cacheKey(name))
-        : Stream.of(type.cacheKey(name));
+  /** The cache keys that a name has as these types. */
+  private static Stream<String> keys(String name, Set<ModelType> types) {
+    return types.stream().map(type -> type.cacheKey(name));
   }
 
-  private LoadedModel ready(String name, ModelType type) {
-    return keys(name, type).map(loaded::get).filter(Objects::nonNull).findFirst().orElse(null);
+  private LoadedModel ready(String name, Set<ModelType> types) {
+    return keys(name, types).map(loaded::get).filter(Objects::nonNull).findFirst().orElse(null);
   }
 
-  private ModelLoading underWay(String name, ModelType type) {
-    return loading.stream().filter(load -> load.isOf(name, type)).findFirst().orElse(null);
+  private ModelLoading underWay(String name, Set<ModelType> types) {
+    return loading.stream().filter(load -> load.isOf(name, types)).findFirst().orElse(null);
   }
 
   private Recipe recipe(String key) {
@@ -534,7 +644,7 @@ final class ModelRegistry {
 
   /** The cache keys that a name, an alias or a key with either in it stands for. */
   private Set<String> keys(String nameOrKey) {
-    Stream<String> asName = keys(canonical(nameOrKey), null);
+    Stream<String> asName = keys(canonical(nameOrKey), EnumSet.allOf(ModelType.class));
     Stream<String> asKey =
         Stream.of(ModelType.values())
             .filter(type -> nameOrKey.startsWith(type.cacheKey("")))

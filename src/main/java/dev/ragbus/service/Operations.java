@@ -5,6 +5,7 @@ import dev.ragbus.Cleanup;
 import dev.ragbus.DecodeRequest;
 import dev.ragbus.DecodedTexts;
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.EmbedSparseRequest;
 import dev.ragbus.EmbeddingType;
 import dev.ragbus.Embeddings;
 import dev.ragbus.InputType;
@@ -16,11 +17,14 @@ import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelsCleared;
 import dev.ragbus.NoArguments;
+import dev.ragbus.PredictRequest;
+import dev.ragbus.Predictions;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Ranking;
 import dev.ragbus.RerankRequest;
+import dev.ragbus.SparseEmbeddings;
 import dev.ragbus.StreamControl;
 import dev.ragbus.TokenizeRequest;
 import dev.ragbus.Tokens;
@@ -57,29 +61,107 @@ final class Operations {
   }
 
   Future<Embeddings> embed(EmbedRequest request, Call call) {
-    int prompt = request.prompt() == null ? 0 : request.prompt().length();
-    checkText("prompt", prompt);
-    long prompts = (long) prompt * request.texts().size();
-    checkSizes(request.texts(), "limits.max_texts", options.limits().maxTexts(), prompts);
+    checkSizes(request.prompt(), request.texts());
     return models
         .forEmbedding(request.model(), call.requestId())
         .compose(
             model ->
-                request.tokens() == null
-                    ? embed(request, call, model)
-                    : checkIds(request, model).compose(known -> embed(request, call, model)));
+                checkIds(request.tokens(), model).compose(known -> embed(request, call, model)));
+  }
+
+  Future<SparseEmbeddings> embedSparse(EmbedSparseRequest request, Call call) {
+    checkSizes(request.prompt(), request.texts());
+    return models
+        .forSparse(request.model(), call.requestId())
+        .compose(
+            model ->
+                checkIds(request.tokens(), model)
+                    .compose(known -> embedSparse(request, call, model)));
+  }
+
+  private Future<SparseEmbeddings> embedSparse(
+      EmbedSparseRequest request, Call call, LoadedModel model) {
+    SparseRows rows = new SparseRows(request.count());
+    if (request.count() == 0) {
+      return Future.succeededFuture(rows.embeddings(model, Usage.NONE));
+    }
+    Prompt prompt = new Prompt(request.prompt(), request.promptName(), request.inputType());
+    Job.Spec spec =
+        new Job.Spec(
+            model,
+            null,
+            textsOf(request.texts(), request.tokens(), prompt, model),
+            null,
+            false,
+            0,
+            1,
+            request.truncationDirection() == TruncationDirection.LEFT,
+            request.truncate(),
+            request.topK() == null ? 0 : request.topK(),
+            true,
+            rows);
+    return run(spec, request.tokens(), call).map(usage -> rows.embeddings(model, usage));
+  }
+
+  Future<Predictions> predict(PredictRequest request, Call call) {
+    List<String> texts = request.texts().stream().map(PredictRequest.Input::text).toList();
+    List<String> seconds = new ArrayList<>();
+    request.texts().forEach(input -> seconds.add(input.second()));
+    long secondChars = 0;
+    for (int i = 0; i < seconds.size(); i++) {
+      int chars = seconds.get(i) == null ? 0 : seconds.get(i).length();
+      checkText("texts", i, chars);
+      secondChars += chars;
+    }
+    checkSizes(texts, "limits.max_texts", options.limits().maxTexts(), secondChars);
+    return models
+        .forPrediction(request.model(), call.requestId())
+        .compose(model -> predict(request, texts, seconds, call, model));
+  }
+
+  private Future<Predictions> predict(
+      PredictRequest request,
+      List<String> texts,
+      List<String> seconds,
+      Call call,
+      LoadedModel model) {
+    LabelScores scores =
+        new LabelScores(model.engineModel().labels(), request.topN(), texts.size());
+    if (texts.isEmpty()) {
+      return Future.succeededFuture(scores.predictions(model, Usage.NONE));
+    }
+    Job.Spec spec =
+        new Job.Spec(
+            model,
+            null,
+            texts,
+            seconds,
+            false,
+            0,
+            1,
+            request.truncationDirection() == TruncationDirection.LEFT,
+            request.truncate(),
+            0,
+            !request.rawScores(),
+            scores);
+    return run(spec, call).map(usage -> scores.predictions(model, usage));
   }
 
   /**
    * Ids have gaps that only the tokenizer knows: it is asked for their text, which nobody reads.
+   *
+   * @param tokens null for none, which are well
    */
-  private Future<DecodedTexts> checkIds(EmbedRequest request, LoadedModel model) {
-    checkIds("tokens", request.tokens());
-    int empty = request.tokens().indexOf(List.<Integer>of());
+  private Future<?> checkIds(List<List<Integer>> tokens, LoadedModel model) {
+    if (tokens == null) {
+      return Future.succeededFuture();
+    }
+    checkIds("tokens", tokens);
+    int empty = tokens.indexOf(List.<Integer>of());
     if (empty >= 0) {
       throw RagbusException.invalid("tokens[" + empty + "] must not be empty");
     }
-    return decode(request.tokens(), false, model)
+    return decode(tokens, false, model)
         .recover(
             failure ->
                 Future.failedFuture(
@@ -97,13 +179,13 @@ final class Operations {
     int dimensions = dimensions(request, model);
     int outputs = model.engineModel().outputs();
     float[] values = new float[Math.multiplyExact(request.count(), dimensions)];
+    Prompt prompt = new Prompt(request.prompt(), request.promptName(), request.inputType());
     Job.Spec spec =
         new Job.Spec(
             model,
             null,
-            request.tokens() == null
-                ? withPrompt(request, model.engineModel())
-                : Collections.nCopies(request.count(), ""),
+            textsOf(request.texts(), request.tokens(), prompt, model),
+            null,
             false,
             0,
             1,
@@ -111,14 +193,10 @@ final class Operations {
             request.truncate(),
             dimensions == outputs ? 0 : dimensions,
             normalize(request, model),
-            (text, batch, offset) ->
-                System.arraycopy(batch, offset, values, text * dimensions, dimensions));
-    TokenizedTexts given =
-        request.tokens() == null
-            ? null
-            : TokenizedTexts.of(
-                request.tokens(), model.engineModel().maxTokens(), spec.truncateLeft());
-    return run(spec, given, call)
+            (text, row) ->
+                System.arraycopy(
+                    row.values(), row.offset(), values, text * dimensions, dimensions));
+    return run(spec, request.tokens(), call)
         .map(
             usage ->
                 new Embeddings(
@@ -153,25 +231,32 @@ final class Operations {
     return request.dimensions() == null ? most : request.dimensions();
   }
 
-  private static List<String> withPrompt(EmbedRequest request, Engine.Model model) {
-    if (request.prompt() != null) {
-      return prefixed(request.prompt(), request.texts());
+  /** What a request says of the words to be put in front of its texts; each may be null. */
+  private record Prompt(String text, String name, InputType type) {}
+
+  /** The texts as they are read; where there are tokens, as many empty ones. */
+  private static List<String> textsOf(
+      List<String> texts, List<List<Integer>> tokens, Prompt prompt, LoadedModel model) {
+    return tokens == null
+        ? withPrompt(prompt, texts, model.engineModel())
+        : Collections.nCopies(tokens.size(), "");
+  }
+
+  private static List<String> withPrompt(Prompt wanted, List<String> texts, Engine.Model model) {
+    if (wanted.text != null) {
+      return prefixed(wanted.text, texts);
     }
-    if (request.promptName() == null) {
-      return request.inputType() == null
-          ? withDefaultPrompt(request.texts(), model)
-          : withPromptFor(request.inputType(), request.texts(), model);
+    if (wanted.name == null) {
+      return wanted.type == null
+          ? withDefaultPrompt(texts, model)
+          : withPromptFor(wanted.type, texts, model);
     }
-    String prompt = model.prompts().get(request.promptName());
+    String prompt = model.prompts().get(wanted.name);
     if (prompt == null) {
       throw RagbusException.invalid(
-          "prompt_name must be one of "
-              + model.prompts().keySet()
-              + ", not '"
-              + request.promptName()
-              + "'");
+          "prompt_name must be one of " + model.prompts().keySet() + ", not '" + wanted.name + "'");
     }
-    return prefixed(prompt, request.texts());
+    return prefixed(prompt, texts);
   }
 
   private static List<String> withPromptFor(
@@ -250,7 +335,11 @@ final class Operations {
     return run(spec, null, call);
   }
 
-  private Future<Usage> run(Job.Spec spec, TokenizedTexts given, Call call) {
+  /** Runs texts, or instead of them tokens. */
+  private Future<Usage> run(Job.Spec spec, List<List<Integer>> tokens, Call call) {
+    int maxTokens = spec.model().engineModel().maxTokens();
+    TokenizedTexts given =
+        tokens == null ? null : TokenizedTexts.of(tokens, maxTokens, spec.truncateLeft());
     return run(new Job(spec, given, call));
   }
 
@@ -258,6 +347,13 @@ final class Operations {
     LoadedModel model = job.spec().model();
     models.acquire(model);
     return batcher.submit(job).onComplete(done -> models.release(model));
+  }
+
+  private void checkSizes(String prompt, List<String> texts) {
+    int chars = prompt == null ? 0 : prompt.length();
+    checkText("prompt", chars);
+    long prompts = (long) chars * texts.size();
+    checkSizes(texts, "limits.max_texts", options.limits().maxTexts(), prompts);
   }
 
   private void checkSizes(List<String> texts, String countLimit, int maxCount, long otherChars) {
@@ -289,9 +385,9 @@ final class Operations {
   }
 
   Future<Tokens> tokenize(TokenizeRequest request, Call call) {
-    checkSizes(request.texts(), "limits.max_texts", options.limits().maxTexts(), 0);
+    checkSizes(null, request.texts());
     return models
-        .forEmbedding(request.model(), call.requestId())
+        .forTokens(request.model(), call.requestId())
         .compose(model -> tokenize(request, model, List.of()));
   }
 
@@ -302,10 +398,12 @@ final class Operations {
     if (first == request.texts().size()) {
       return Future.succeededFuture(new Tokens(known, model.name()));
     }
-    int end = CallBounds.end(request.texts(), first, CallBounds.MAX_TEXTS);
+    List<String> texts = request.texts();
+    int end =
+        CallBounds.end(text -> texts.get(text).length(), texts.size(), first, CallBounds.MAX_TEXTS);
     JsonObject body =
         new JsonObject()
-            .put("texts", new JsonArray(request.texts().subList(first, end)))
+            .put("texts", new JsonArray(texts.subList(first, end)))
             .put("add_special_tokens", request.addSpecialTokens());
     return control(model, Engine.Control.TOKENS, body, Tokens.class)
         .compose(
@@ -319,7 +417,7 @@ final class Operations {
   Future<DecodedTexts> decode(DecodeRequest request, Call call) {
     checkIds("ids", request.ids());
     return models
-        .forEmbedding(request.model(), call.requestId())
+        .forTokens(request.model(), call.requestId())
         .compose(model -> decode(request.ids(), request.skipSpecialTokens(), model));
   }
 

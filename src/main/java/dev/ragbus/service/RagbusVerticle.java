@@ -4,6 +4,7 @@ package dev.ragbus.service;
 import dev.ragbus.Addresses;
 import dev.ragbus.DecodeRequest;
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.EmbedSparseRequest;
 import dev.ragbus.FunctionCall;
 import dev.ragbus.FunctionName;
 import dev.ragbus.FunctionQuery;
@@ -14,6 +15,7 @@ import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.NoArguments;
 import dev.ragbus.OptionsReader;
+import dev.ragbus.PredictRequest;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
@@ -46,6 +48,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 
 /**
  * Ragbus as an application deploys it: serves the addresses of {@link Addresses} from lanes of its
@@ -204,8 +207,7 @@ public final class RagbusVerticle extends VerticleBase {
         queue.tokens(),
         options.batching().maxQueueTokens(),
         batcher.tokensPerSecond(),
-        models.defaultEmbedding(),
-        models.defaultReranker(),
+        models.defaults(),
         models.names(),
         functions.names(),
         metrics.operations().values().stream().mapToLong(Stats.Operation::accepted).sum(),
@@ -310,6 +312,14 @@ public final class RagbusVerticle extends VerticleBase {
     Duration clearing = options.python().timeout("clear_cache");
     Duration other = options.python().defaultTimeout();
     serve(at.embed(), "embed", EmbedRequest.class, embedding, (q, c) -> ready().embed(q, c));
+    serve(
+        at.embedSparse(),
+        "embed_sparse",
+        EmbedSparseRequest.class,
+        embedding,
+        (q, c) -> ready().embedSparse(q, c));
+    serve(
+        at.predict(), "predict", PredictRequest.class, embedding, (q, c) -> ready().predict(q, c));
     serve(at.rerank(), "rerank", RerankRequest.class, ranking, (q, c) -> ready().rerank(q, c));
     serve(
         at.rerankStream(),
@@ -527,10 +537,11 @@ public final class RagbusVerticle extends VerticleBase {
       up &= open;
       checks.add(new Health.Check(lane.name(), up(open), lane.state()));
     }
-    String embedding = models.defaultEmbedding();
-    checks.add(
-        new Health.Check(
-            "models", "UP", "embedding " + embedding + ", reranker " + models.defaultReranker()));
+    String defaults =
+        models.defaults().entrySet().stream()
+            .map(each -> each.getKey() + " " + each.getValue())
+            .collect(Collectors.joining(", "));
+    checks.add(new Health.Check("models", "UP", defaults));
     return new Health(up(up), true, checks);
   }
 

@@ -9,6 +9,7 @@ import dev.ragbus.RerankFrame.Score;
 import dev.ragbus.RerankFrame.Start;
 import dev.ragbus.RerankFrame.Top;
 import dev.ragbus.Usage;
+import dev.ragbus.python.RowValues;
 import io.vertx.core.Future;
 import java.util.List;
 
@@ -32,8 +33,8 @@ final class RankingFrames implements Job.Sink {
   }
 
   @Override
-  public void accept(int text, float[] values, int offset) {
-    reranking.accept(text, values, offset);
+  public void accept(int text, RowValues values) {
+    reranking.accept(text, values);
   }
 
   @Override

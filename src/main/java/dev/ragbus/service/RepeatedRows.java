@@ -6,6 +6,7 @@ import com.github.benmanes.caffeine.cache.Caffeine;
 import dev.ragbus.ModelType;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.python.Engine.TokenRow;
+import dev.ragbus.python.RowValues;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -20,8 +21,8 @@ import java.util.Set;
  * under way, with {@code batching.cache_bytes} they are answered with what came of an earlier one.
  *
  * <p>Rows are the same if the same loaded model would read the same tokens and finish in the same
- * way; a model that was loaded again is another one. Only vectors are kept. Belongs to the event
- * loop of its {@link Batcher}.
+ * way; a model that was loaded again is another one. Not those of cross-encoders: each has a query
+ * of its own. Belongs to the event loop of its {@link Batcher}.
  */
 final class RepeatedRows {
   /** What an entry takes besides its tokens and numbers. */
@@ -63,7 +64,7 @@ final class RepeatedRows {
   }
 
   private final boolean coalesce;
-  private final Cache<Key, float[]> results;
+  private final Cache<Key, RowValues> results;
 
   /** The rows under way that others may wait for, and who does. */
   private final Map<Key, Row> leaders = new HashMap<>();
@@ -89,13 +90,13 @@ final class RepeatedRows {
                 .build();
   }
 
-  private static int bytes(Key key, float[] values) {
-    return ENTRY_BYTES + Integer.BYTES * key.ids.length + Float.BYTES * values.length;
+  private static int bytes(Key key, RowValues values) {
+    return ENTRY_BYTES + Integer.BYTES * key.ids.length + values.bytes();
   }
 
   /** Whether rows of the job may be the same as others. */
   boolean concern(Job job) {
-    return (coalesce || results != null) && job.spec().model().type() == ModelType.EMBEDDING;
+    return (coalesce || results != null) && job.spec().model().type() != ModelType.CROSS_ENCODER;
   }
 
   /**
@@ -103,12 +104,12 @@ final class RepeatedRows {
    *
    * @return its numbers where they are known: it needs no lane; else null
    */
-  float[] known(Row row) {
+  RowValues known(Row row) {
     if (!concern(row.job())) {
       return null;
     }
     Key key = new Key(row);
-    float[] values = results == null ? null : results.getIfPresent(key);
+    RowValues values = results == null ? null : results.getIfPresent(key);
     if (values == null) {
       keys.put(row, key);
     } else {
@@ -137,17 +138,16 @@ final class RepeatedRows {
   /**
    * A row is at its end.
    *
-   * @param values its numbers, from {@code offset} on; null where there are none
+   * @param values its numbers; null where there are none
    * @return the rows that waited for it
    */
-  List<Row> ended(Row row, float[] values, int offset) {
+  List<Row> ended(Row row, RowValues values) {
     Key key = keys.remove(row);
     if (key == null) {
       return List.of();
     }
     if (values != null && results != null) {
-      int outputs = row.job().spec().model().engineModel().outputs();
-      results.put(key, Arrays.copyOfRange(values, offset, offset + outputs));
+      results.put(key, values.copy());
     }
     leaders.remove(key, row);
     List<Row> waited = followers.remove(row);

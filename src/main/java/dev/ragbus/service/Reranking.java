@@ -9,6 +9,7 @@ import dev.ragbus.RerankFrame.Score;
 import dev.ragbus.RerankRequest;
 import dev.ragbus.TruncationDirection;
 import dev.ragbus.Usage;
+import dev.ragbus.python.RowValues;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -98,6 +99,7 @@ final class Reranking {
         model,
         bySimilarity ? null : request.query(),
         texts,
+        null,
         bySimilarity,
         request.maxTokensPerDoc() == null ? 0 : request.maxTokensPerDoc(),
         request.maxChunksPerDoc(),
@@ -109,12 +111,12 @@ final class Reranking {
   }
 
   /** Takes a row's result, as {@link Job.Sink}. */
-  void accept(int text, float[] batch, int offset) {
+  void accept(int text, RowValues values) {
     if (!bySimilarity) {
-      scores[text] = Math.max(scores[text], batch[offset]);
+      scores[text] = Math.max(scores[text], values.value(0));
       return;
     }
-    vectors[text] = Arrays.copyOfRange(batch, offset, offset + model.engineModel().outputs());
+    vectors[text] = values.copy().values();
     if (text == 0) {
       for (int other = 1; other < vectors.length; other++) {
         score(other);

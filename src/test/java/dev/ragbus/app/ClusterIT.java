@@ -90,7 +90,7 @@ class ClusterIT {
 
   private void serving(int count) {
     await()
-        .atMost(Duration.ofSeconds(120))
+        .atMost(Duration.ofMinutes(2))
         .until(
             () ->
                 Await.result(ragbus.health()).checks().stream().filter(this::serves).count()
@@ -160,12 +160,12 @@ class ClusterIT {
     /** Goes on until so many more have been answered. */
     void goOn(int more) {
       int until = answered.get() + more;
-      await().atMost(Duration.ofSeconds(60)).until(() -> answered.get() >= until);
+      await().atMost(Duration.ofMinutes(1)).until(() -> answered.get() >= until);
     }
 
     Load end() {
       over.set(true);
-      await().atMost(Duration.ofSeconds(60)).until(() -> running.get() == 0);
+      await().atMost(Duration.ofMinutes(1)).until(() -> running.get() == 0);
       System.out.printf(
           "%d sent, %d answered, failed %s, wrong %d, longest %d ms%n",
           sent.get(), answered.get(), failed, wrong.get(), longestMillis.get());

@@ -9,6 +9,7 @@ import io.vertx.core.Vertx;
 import io.vertx.core.json.JsonObject;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.UnaryOperator;
 
@@ -35,8 +36,7 @@ final class FakeWorker {
                 0,
                 100_000,
                 1_000,
-                "fake",
-                "fake",
+                Map.of("embedding", "fake", "reranker", "fake"),
                 List.of("fake"),
                 List.of("echo"),
                 0,
@@ -59,8 +59,7 @@ final class FakeWorker {
                   now.tokens(),
                   now.maxTokens(),
                   now.tokensPerSecond(),
-                  now.embedding(),
-                  now.reranker(),
+                  now.defaults(),
                   now.models(),
                   now.functions(),
                   now.requests(),

@@ -230,11 +230,13 @@ class FrontTest {
   }
 
   private static Announcement with(Announcement told, int items, long tokens) {
-    return changed(told, told.state(), items, tokens, told.embedding(), told.models());
+    return changed(
+        told, told.state(), items, tokens, told.defaults().get("embedding"), told.models());
   }
 
   private static Announcement with(Announcement told, Announcement.State state) {
-    return changed(told, state, told.items(), told.tokens(), told.embedding(), told.models());
+    return changed(
+        told, state, told.items(), told.tokens(), told.defaults().get("embedding"), told.models());
   }
 
   private static Announcement with(Announcement told, String embedding, String... models) {
@@ -258,8 +260,7 @@ class FrontTest {
         tokens,
         told.maxTokens(),
         told.tokensPerSecond(),
-        embedding,
-        told.reranker(),
+        Map.of("embedding", embedding, "reranker", "fake"),
         models,
         told.functions(),
         told.requests(),

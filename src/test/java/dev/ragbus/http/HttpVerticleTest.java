@@ -285,6 +285,22 @@ class HttpVerticleTest {
         "/embed | {\"inputs\": \"abc\", \"truncation_direction\": \"Left\"} | [[3.0,1.0,-3.0]]",
         "/ | {\"inputs\": [\"abc\"], \"parameters\": {\"a\": 1}} | [[3.0,1.0,-3.0]]",
         "/embed | {\"inputs\": [\"\"], \"dimensions\": 1, \"truncate\": null} | [[0.0]]",
+        "/embed_sparse | {\"inputs\": [\"abc\", \"d\"], \"truncate\": true, \"prompt_name\": null}"
+            + " | [[{\"index\":1,\"value\":0.5},{\"index\":13,\"value\":3.0}],"
+            + "[{\"index\":1,\"value\":0.5},{\"index\":11,\"value\":1.0}]]",
+        "/embed_sparse | {\"inputs\": \"\"}"
+            + " | [[{\"index\":1,\"value\":0.5},{\"index\":10,\"value\":0.0}]]",
+        "/embed_sparse | {\"inputs\": [[101, 5, 102]]}"
+            + " | [[{\"index\":1,\"value\":0.5},{\"index\":13,\"value\":3.0}]]",
+        "/predict | {\"inputs\": \"abc\", \"truncation_direction\": \"Left\", \"other\": 1}"
+            + " | [{\"score\":0.75,\"label\":\"alone\"},{\"score\":0.25,\"label\":\"other\"}]",
+        "/predict | {\"inputs\": [\"abc\"]}"
+            + " | [{\"score\":0.75,\"label\":\"alone\"},{\"score\":0.25,\"label\":\"other\"}]",
+        "/predict | {\"inputs\": [\"abc\", \"d\"], \"raw_scores\": true}"
+            + " | [{\"score\":2.0,\"label\":\"pair\"},{\"score\":-1.0,\"label\":\"other\"}]",
+        "/predict | {\"inputs\": [[\"abc\"], [\"a\", \"d\"]]}"
+            + " | [[{\"score\":0.75,\"label\":\"alone\"},{\"score\":0.25,\"label\":\"other\"}],"
+            + "[{\"score\":0.75,\"label\":\"pair\"},{\"score\":0.25,\"label\":\"other\"}]]",
         "/rerank | {\"query\": \"q\", \"texts\": [\"abc\", \"d\"]}"
             + " | [{\"index\":1,\"score\":0.5},{\"index\":0,\"score\":0.25}]",
         "/rerank | {\"query\": \"q\", \"texts\": [\"abc\"], \"return_text\": true}"
@@ -311,6 +327,37 @@ class HttpVerticleTest {
     assertThat(info.getString("model_dtype")).isEqualTo("float32");
     assertThat(info.getInteger("max_input_length")).isEqualTo(256);
     assertThat(info.getInteger("max_client_batch_size")).isEqualTo(2_048);
+    assertThat(info.getJsonObject("model_type").encode())
+        .isEqualTo("{\"embedding\":{\"pooling\":\"mean\"}}");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "/embed_sparse | {\"inputs\": []} | 400 | inputs is required and must not be empty",
+        "/embed_sparse | {} | 400 | inputs is required and must not be empty",
+        "/embed_sparse | {\"inputs\": [\"a\", [\"b\"]]} | 422 | inputs[1] must be",
+        "/embed_sparse | {\"inputs\": \"a\", \"model\": \"unknown\"} | 404 | no model 'unknown'",
+        "/embed_sparse | {\"inputs\": \"nan\"} | 424 | the model's answer is not finite",
+        "/predict | {\"inputs\": []} | 400 | inputs is required and must not be empty",
+        "/predict | {\"inputs\": [[]]} | 422 | inputs[0] must be a list of one or two strings",
+        "/predict | {\"inputs\": [\"a\", \"b\", \"c\"]} | 422 | inputs must be a list of one or two",
+        "/predict | {\"inputs\": [[\"a\"], \"b\"]} | 422 | inputs[1] must be a list like the others",
+        "/predict | {\"inputs\": [[\"a\"], [1]]} | 422 | inputs[1] must be a list of one or two",
+        "/predict | {\"inputs\": [[\"a\", null]]} | 422 | inputs[0] must be a list of one or two",
+        "/predict | {\"inputs\": 1} | 422 | inputs must be a string, a list of one or two strings",
+        "/predict | {\"inputs\": \"a\", \"raw_scores\": 1} | 422 | raw_scores must be true or false",
+        "/predict | {\"inputs\": \"fail:TYPE_CONVERSION\"} | 422 | inputs were asked to",
+        "/predict | {\"inputs\": \"fail:PYTHON\"} | 424 | inputs were asked to",
+        "/predict | {\"inputs\": \"fail:OVERLOADED\"} | 429 | inputs were asked to",
+        "/predict | {\"inputs\": | 422 | ",
+      })
+  void bad_input_of_tei_is_named(String path, String body, int status, String message) {
+    Answer answer = served.post(path, body);
+    assertThat(answer.status()).isEqualTo(status);
+    assertThat(answer.json().fieldNames()).containsExactly("error", "error_type");
+    assertThat(answer.json().getString("error")).contains(message == null ? "" : message);
   }
 
   @Test

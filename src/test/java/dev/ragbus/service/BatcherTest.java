@@ -12,6 +12,7 @@ import dev.ragbus.Usage;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.Engine.ForwardCall;
 import dev.ragbus.python.Engine.TokenRow;
+import dev.ragbus.python.RowValues;
 import dev.ragbus.service.FakeEngine.Held;
 import io.vertx.core.Future;
 import io.vertx.core.json.JsonObject;
@@ -78,12 +79,12 @@ class BatcherTest {
         String query,
         List<String> texts,
         boolean truncate) {
-      int outputs = model.engineModel().outputs();
       Job.Spec spec =
           new Job.Spec(
               model,
               query,
               texts,
+              null,
               false,
               0,
               1,
@@ -91,8 +92,8 @@ class BatcherTest {
               truncate,
               0,
               true,
-              (text, values, offset) -> {
-                float[] row = java.util.Arrays.copyOfRange(values, offset, offset + outputs);
+              (text, values) -> {
+                float[] row = values.copy().values();
                 assertThat(rows.put(text, row)).as("row of text %s run once", text).isNull();
               });
       job =
@@ -124,14 +125,15 @@ class BatcherTest {
     Watched(LoadedModel model, String query, int maxChunks, List<String> texts) {
       job =
           new Job(
-              new Job.Spec(model, query, texts, false, 0, maxChunks, false, true, 0, true, this),
+              new Job.Spec(
+                  model, query, texts, null, false, 0, maxChunks, false, true, 0, true, this),
               null,
               new Call("watched", time.inMillis(10_000), null));
       batcher.submit(job).onSuccess(result -> usage = result);
     }
 
     @Override
-    public void accept(int text, float[] values, int offset) {
+    public void accept(int text, RowValues values) {
       assertThat(usage).isNull();
       rows.merge(text, 1, Integer::sum);
     }

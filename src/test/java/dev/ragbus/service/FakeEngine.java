@@ -7,6 +7,7 @@ import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Stats;
 import dev.ragbus.python.Engine;
+import dev.ragbus.python.RowValues;
 import dev.ragbus.python.TokenizedTexts;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
@@ -19,13 +20,15 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * An engine whose calls end when the test says so.
  *
  * <p>A character is a token, its code the id; {@code ""} is one token with id 0; in a pair the
- * query's tokens go first. A row's numbers are its length, its first token after the query, its
- * last token, then ones. Calls of a kind that is held stay open; others are answered at once.
+ * query's tokens, or the first text's, go first. A row's numbers are its length, its first token
+ * after the query, its last token, then ones. Calls of a kind that is held stay open; others are
+ * answered at once.
  */
 final class FakeEngine implements Engine {
   /** What can be held. */
@@ -37,7 +40,7 @@ final class FakeEngine implements Engine {
   }
 
   /** A batch that a lane is running. */
-  record Running(int lane, ForwardCall call, long giveUpNanos, Promise<float[]> promise) {}
+  record Running(int lane, ForwardCall call, long giveUpNanos, Promise<List<RowValues>> promise) {}
 
   /** A tokenising call. */
   record Tokenizing(TokenizeCall call, Promise<TokenizedTexts> promise) {}
@@ -57,7 +60,7 @@ final class FakeEngine implements Engine {
   final List<Load> loads = new ArrayList<>();
   final List<Controlled> controls = new ArrayList<>();
 
-  /** What LOCATE knows: model types by name. */
+  /** What LOCATE knows: what models may be by name, several types with spaces between them. */
   final Map<String, String> models = new LinkedHashMap<>();
 
   /** What only FETCH knows. */
@@ -83,6 +86,9 @@ final class FakeEngine implements Engine {
         handle,
         crossEncoder ? 1 : 4,
         crossEncoder ? null : 4,
+        false,
+        crossEncoder ? null : "mean",
+        crossEncoder ? List.of("LABEL_0") : null,
         64,
         0,
         "fake",
@@ -111,6 +117,9 @@ final class FakeEngine implements Engine {
         handle,
         model.outputs(),
         model.dimensions(),
+        model.sparse(),
+        model.pooling(),
+        model.labels(),
         model.maxTokens(),
         model.padId(),
         model.engine(),
@@ -167,7 +176,9 @@ final class FakeEngine implements Engine {
     List<int[]> rows = new ArrayList<>();
     int first = call.pair() ? 1 : 0;
     for (int text = first; text < call.texts().size(); text++) {
-      int[] ids = call.texts().get(text).chars().toArray();
+      String second = call.seconds() == null ? null : call.seconds().get(text);
+      String whole = call.texts().get(text) + (second == null ? "" : second);
+      int[] ids = whole.chars().toArray();
       ids = ids.length == 0 ? new int[1] : ids;
       int chunks =
           call.maxChunks() == 1 ? 1 : Math.min(call.maxChunks(), (ids.length - 1) / limit + 1);
@@ -177,7 +188,10 @@ final class FakeEngine implements Engine {
         int[] row = new int[query.length() + length];
         System.arraycopy(query.chars().toArray(), 0, row, 0, query.length());
         System.arraycopy(ids, from, row, query.length(), length);
-        int boundary = call.pair() ? query.length() : row.length;
+        int boundary =
+            call.pair() || second != null
+                ? query.length() + (second == null ? 0 : call.texts().get(text).length())
+                : row.length;
         int lost = chunk == chunks - 1 ? Math.max(0, ids.length - chunks * limit) : 0;
         headers.add(new int[] {text - first, row.length, boundary, row.length + lost});
         rows.add(row);
@@ -201,16 +215,16 @@ final class FakeEngine implements Engine {
   }
 
   @Override
-  public Future<float[]> forward(int lane, ForwardCall call, long giveUpNanos) {
+  public Future<List<RowValues>> forward(int lane, ForwardCall call, long giveUpNanos) {
     if (running.stream().anyMatch(other -> other.lane == lane)) {
       throw new AssertionError("lane " + lane + " is busy");
     }
-    Promise<float[]> promise = Promise.promise();
+    Promise<List<RowValues>> promise = Promise.promise();
     forwarded.add(call);
     if (held.contains(Held.FORWARD)) {
       running.add(new Running(lane, call, giveUpNanos, promise));
     } else {
-      promise.complete(results(call));
+      promise.complete(rows(call, results(call)));
     }
     return promise.future();
   }
@@ -247,13 +261,14 @@ final class FakeEngine implements Engine {
   /** Ends a running batch with its results. */
   Running finish(int index) {
     Running batch = running.remove(index);
-    batch.promise.complete(results(batch.call));
+    batch.promise.complete(rows(batch.call, results(batch.call)));
     return batch;
   }
 
   /** Ends a running batch with these results. */
   void finishWith(int index, float[] results) {
-    running.remove(index).promise.complete(results);
+    Running batch = running.remove(index);
+    batch.promise.complete(rows(batch.call, results));
   }
 
   /** Fails a running batch. */
@@ -269,6 +284,18 @@ final class FakeEngine implements Engine {
       count++;
     }
     return count;
+  }
+
+  private static List<RowValues> rows(ForwardCall call, float[] results) {
+    int outputs = call.model().outputs();
+    List<RowValues> rows = RowValues.dense(results, outputs);
+    if (!call.model().sparse()) {
+      return rows;
+    }
+    int[] places = IntStream.range(0, results.length).map(at -> at % outputs).toArray();
+    return rows.stream()
+        .map(row -> new RowValues(results, places, row.offset(), row.length()))
+        .toList();
   }
 
   /** What a batch comes to. */
@@ -323,7 +350,9 @@ final class FakeEngine implements Engine {
                   Kind.MODEL_NOT_FOUND, "no model '" + body.getString("name") + "'"));
         } else {
           open.promise.complete(
-              new JsonObject().put("path", "/at/" + body.getString("name")).put("type", type));
+              new JsonObject()
+                  .put("path", "/at/" + body.getString("name"))
+                  .put("types", new JsonArray(List.of(type.split(" ")))));
         }
       }
       case COLLECT ->

@@ -24,7 +24,7 @@ class LengthQueueTest {
     LoadedModel model =
         new LoadedModel(ModelSpec.of("m", ModelType.EMBEDDING), FakeEngine.model(1, false), 0);
     return new Job(
-        new Job.Spec(model, null, List.of(), false, 0, 1, false, true, 0, true, (t, v, o) -> {}),
+        new Job.Spec(model, null, List.of(), null, false, 0, 1, false, true, 0, true, (t, v) -> {}),
         null,
         new Call("id", 0, null));
   }

@@ -45,7 +45,9 @@ class MessagesPageTest {
   void theExamplesAreAnsweredAsThePageSays() throws IOException {
     Vertx vertx = Vertx.vertx();
     JsonObject functions = new JsonObject().put("allow_modules", new JsonArray().add("math"));
-    TestService.start(vertx, new JsonObject().put("functions", functions));
+    String heads = Path.of("python/tests/golden/heads").toAbsolutePath().toString();
+    JsonObject models = new JsonObject().put("dir", heads);
+    TestService.start(vertx, new JsonObject().put("functions", functions).put("models", models));
     try {
       Matcher section = SECTION.matcher(page());
       while (section.find()) {

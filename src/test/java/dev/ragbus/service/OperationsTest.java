@@ -8,6 +8,7 @@ import dev.ragbus.Cleanup;
 import dev.ragbus.DecodeRequest;
 import dev.ragbus.DecodedTexts;
 import dev.ragbus.EmbedRequest;
+import dev.ragbus.EmbedSparseRequest;
 import dev.ragbus.EmbeddingType;
 import dev.ragbus.Embeddings;
 import dev.ragbus.InputType;
@@ -16,11 +17,16 @@ import dev.ragbus.ModelQuery;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelType;
 import dev.ragbus.NoArguments;
+import dev.ragbus.PredictRequest;
+import dev.ragbus.PredictRequest.Input;
+import dev.ragbus.Predictions;
+import dev.ragbus.Predictions.Prediction;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Ranking;
 import dev.ragbus.RerankRequest;
+import dev.ragbus.SparseEmbeddings;
 import dev.ragbus.TokenizeRequest;
 import dev.ragbus.Tokens;
 import dev.ragbus.TruncationDirection;
@@ -57,13 +63,37 @@ class OperationsTest {
     engine.models.put("e", "embedding");
     engine.models.put("prompted", "embedding");
     engine.models.put("r", "cross-encoder");
-    engine.models.put("labels", "cross-encoder");
+    engine.models.put("labels", "classifier cross-encoder");
+    engine.models.put("s", "embedding sparse");
+    engine.described.put(
+        "s",
+        new Engine.Model(
+            0,
+            4,
+            4,
+            true,
+            "max",
+            null,
+            64,
+            0,
+            "fake",
+            "asked for",
+            "f32",
+            0,
+            0,
+            Map.of(),
+            null,
+            false,
+            null));
     engine.described.put(
         "prompted",
         new Engine.Model(
             0,
             4,
             4,
+            false,
+            "mean",
+            null,
             64,
             0,
             "fake",
@@ -78,7 +108,23 @@ class OperationsTest {
     engine.described.put(
         "labels",
         new Engine.Model(
-            0, 3, null, 64, 0, "fake", "asked for", "f32", 0, 0, Map.of(), null, false, null));
+            0,
+            3,
+            null,
+            false,
+            null,
+            List.of("a", "b", "c"),
+            64,
+            0,
+            "fake",
+            "asked for",
+            "f32",
+            0,
+            0,
+            Map.of(),
+            null,
+            false,
+            null));
     restart(new JsonObject());
   }
 
@@ -421,6 +467,67 @@ class OperationsTest {
     assertThat(refused.kind()).isEqualTo(Kind.TOO_LARGE);
     assertThat(refused.getMessage())
         .contains("texts[1] is 1 tokens too long", "max_chunks_per_doc 2");
+  }
+
+  @Test
+  void withoutADefaultThereIsNoModel() {
+    for (RagbusException failure :
+        List.of(
+            failure(() -> operations.embedSparse(EmbedSparseRequest.of("a"), call())),
+            failure(() -> operations.predict(PredictRequest.of("a"), call())))) {
+      assertThat(failure.kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
+      assertThat(failure.getMessage())
+          .containsPattern("no model was named, and models.(sparse|classifier) names none");
+    }
+  }
+
+  @Test
+  void sparseVectorsComeInTheOrderOfTheTexts() {
+    EmbedSparseRequest request = EmbedSparseRequest.of("longest", "b").withModel("s").withTopK(4);
+    SparseEmbeddings made = now(operations.embedSparse(request, call()));
+    assertThat(made.values(0)).containsExactly(7, 'l', 't', 1);
+    assertThat(made.values(1)).containsExactly(1, 'b', 'b', 1);
+    assertThat(made.indices(1)).containsExactly(0, 1, 2, 3);
+    assertThat(made.usage()).isEqualTo(new Usage(8, List.of()));
+    assertThat(engine.forwarded.get(0).rows()).allMatch(row -> row.dimensions() == 4);
+    RagbusException embedded = embedFailure(EmbedRequest.of("a").withModel("s"));
+    assertThat(embedded.kind()).isEqualTo(Kind.TYPE_CONVERSION);
+    assertThat(embedded.getMessage()).contains("type sparse", "it can embed_sparse");
+  }
+
+  @Test
+  void aSparseVectorThatIsNotFiniteIsAFailure() {
+    engine.held.add(Held.FORWARD);
+    Future<SparseEmbeddings> asked =
+        operations.embedSparse(EmbedSparseRequest.of("a").withModel("s"), call());
+    engine.finishWith(0, new float[] {1, Float.NaN, 0, 0});
+    RagbusException failure = failure(() -> asked);
+    assertThat(failure.kind()).isEqualTo(Kind.RUNTIME);
+    assertThat(failure.getMessage()).contains("'s' gave a result that is not finite for texts[0]");
+  }
+
+  @Test
+  void labelsComeBestFirstAndEqualOnesInTheModelsOrder() {
+    engine.held.add(Held.FORWARD);
+    PredictRequest request =
+        PredictRequest.of(List.of(Input.of("x"), new Input("y", "z"))).withModel("labels");
+    Future<Predictions> asked = operations.predict(request.withTopN(2), call());
+    assertThat(engine.forwarded.get(0).rows().get(1).boundary()).isEqualTo(1);
+    engine.finishWith(0, new float[] {-0f, 0f, -1, 1, 2, 3});
+    assertThat(now(asked).predictions())
+        .containsExactly(
+            List.of(new Prediction("a", -0f), new Prediction("b", 0f)),
+            List.of(new Prediction("c", 3), new Prediction("b", 2)));
+    assertThat(now(asked).model()).isEqualTo("labels");
+  }
+
+  @Test
+  void aCancelledPredictionIsOver() {
+    engine.held.add(Held.FORWARD);
+    Future<Predictions> asked =
+        operations.predict(PredictRequest.of("x").withModel("labels"), call());
+    operations.cancel("id");
+    assertThat(failure(() -> asked).kind()).isEqualTo(Kind.CANCELLED);
   }
 
   @Test

@@ -50,13 +50,13 @@ class RepeatedRowsTest {
 
     Asked(LoadedModel of, String id, long millis, int dimensions, String... texts) {
       this.texts = List.of(texts);
-      int outputs = of.engineModel().outputs();
       String query = of.type() == ModelType.CROSS_ENCODER ? "q" : null;
       Job.Spec spec =
           new Job.Spec(
               of,
               query,
               this.texts,
+              null,
               false,
               0,
               1,
@@ -64,8 +64,8 @@ class RepeatedRowsTest {
               true,
               dimensions,
               true,
-              (text, values, offset) -> {
-                float[] row = Arrays.copyOfRange(values, offset, offset + outputs);
+              (text, values) -> {
+                float[] row = values.copy().values();
                 assertThat(rows.put(text, row)).as("answered once").isNull();
               });
       batcher

@@ -45,6 +45,8 @@ class ServiceMetricsTest {
         ModelType.EMBEDDING,
         ModelType.EMBEDDING.cacheKey(name),
         4,
+        "mean",
+        null,
         64,
         "fake",
         "f32",
