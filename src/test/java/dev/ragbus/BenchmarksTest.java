@@ -56,7 +56,9 @@ class BenchmarksTest {
 
   @Test
   void enginesAreMeasuredAndFiguresWritten() throws Exception {
-    Path page = Files.writeString(out.resolve("page.md"), "a\n" + marks("benchmarks/run.sh", "old") + "b\n");
+    Path page =
+        Files.writeString(
+            out.resolve("page.md"), "a\n" + marks("benchmarks/run.sh", "old") + "b\n");
     List<String> command = new ArrayList<>(List.of("../benchmarks/compare.py"));
     PythonEnvironment environment = TestPython.environment();
     Path model =
@@ -126,7 +128,8 @@ class BenchmarksTest {
     assertThat(ChildProcess.run(command)).isZero();
 
     assertThat(Files.readString(page))
-        .contains("| 1000 |", "| two JVMs | 32 |", "| the same over HTTP, its client included | 1 |")
+        .contains(
+            "| 1000 |", "| two JVMs | 32 |", "| the same over HTTP, its client included | 1 |")
         .doesNotContain("old\n");
     assertThat(out.resolve("scaling.svg")).isNotEmptyFile();
   }
