@@ -72,7 +72,7 @@ def blobs(cache: Path) -> set[Path]:
 
 
 def test_a_whole_download_then_embedding(big: Hub, lane: Lane, golden: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    found = locate(BIG)
+    found: dict[str, Any] = locate(BIG)
     assert (found["source"], found["types"]) == ("hub", ["embedding"])
     model = ask("load", name=BIG, path=found["path"], precision="f32")
     texts = [item["text"] for item in golden["items"]][:8]
@@ -232,7 +232,7 @@ def test_safetensors_are_for_torch(installed: bool, hub: Hub, monkeypatch: pytes
     assert not (folder / "model.safetensors").exists()
     with pytest.raises(Failure, match=f"hub-cache: {folder} has no weights for torch in auto"):
         offline(engine="torch")
-    assert locate(engine="torch") == {"source": "hub", "path": str(folder), "type": "cross-encoder"}
+    assert locate(engine="torch") == {"source": "hub", "path": str(folder), "types": ["cross-encoder", "classifier"]}
     assert (folder / "model.safetensors").read_bytes() == b"unwanted"
     assert offline(engine="torch")["source"] == "hub-cache"
     hub.models["org/torch"] = {name: hub.models[NAME][name] for name in ("tokenizer.json", "model.safetensors")}

@@ -110,7 +110,7 @@ def test_the_largest_stay_and_equal_ones_by_index() -> None:
 def test_what_is_no_number_stays_among_the_largest() -> None:
     out = np.array([[5, np.nan, 4, np.inf]], np.float32)
     pooling.keep_largest(table((2, 0)), out)
-    np.testing.assert_array_equal(out, [[0, np.nan, 0, np.inf]])
+    np.testing.assert_array_equal(out, np.array([[0, np.nan, 0, np.inf]], np.float32))
 
 
 def test_sparse_rows_are_packed_over_where_they_lie() -> None:
@@ -129,5 +129,5 @@ def test_sparse_rows_are_packed_over_where_they_lie() -> None:
 
 def test_softmax_neither_overflows_nor_hides_nan() -> None:
     values = pooling.softmax(np.array([[1e30, 0, 0], [1, 1, 1], [-1e30, -1e30, 0], [0, np.nan, 0]], np.float32))
-    np.testing.assert_allclose(values[:3], [[1, 0, 0], [1 / 3] * 3, [0, 0, 1]], atol=1e-7)
+    np.testing.assert_allclose(values[:3], np.array([[1, 0, 0], [1 / 3] * 3, [0, 0, 1]]), atol=1e-7)
     assert np.isnan(values[3]).all()

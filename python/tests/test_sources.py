@@ -35,7 +35,11 @@ def locate(name: str = NAME, **body: Any) -> Any:
 
 def test_an_explicit_path_is_taken_or_refused(tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "mine")
-    assert locate(path=str(folder), packaged={NAME: str(folder)}) == {"source": "local", "path": str(folder), "type": "embedding"}
+    assert locate(path=str(folder), packaged={NAME: str(folder)}) == {
+        "source": "local",
+        "path": str(folder),
+        "types": ["embedding"],
+    }
     with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: no model 'org/model'\. Tried local: .*nowhere is no folder$"):
         locate(path=str(tmp_path / "nowhere"), packaged={NAME: str(folder)})
     with pytest.raises(Failure, match=r"MODEL_NOT_FOUND: .*is no path"):
@@ -46,12 +50,12 @@ def test_an_explicit_path_is_taken_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packaged", ["MiniLM", "sentence-transformers/MiniLM"])
 def test_packaged_under_either_name(asked: str, packaged: str, tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "mini")
-    assert locate(asked, packaged={packaged: str(folder)}) == {"source": "packaged", "path": str(folder), "type": "embedding"}
+    assert locate(asked, packaged={packaged: str(folder)}) == {"source": "packaged", "path": str(folder), "types": ["embedding"]}
 
 
 def test_under_the_models_folder(tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "models" / "org" / "model", "openvino/openvino_model.xml")
-    assert locate(models_dir=str(tmp_path / "models")) == {"source": "local", "path": str(folder), "type": "embedding"}
+    assert locate(models_dir=str(tmp_path / "models")) == {"source": "local", "path": str(folder), "types": ["embedding"]}
     linked = tmp_path / "models" / "link"
     linked.symlink_to(folder)
     assert locate("link", models_dir=str(tmp_path / "models"))["path"] == str(folder)
@@ -129,7 +133,7 @@ def cached(cache: Path, name: str = NAME) -> Path:
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "pr/3", COMMIT])
 def test_the_hubs_cache_without_network(revision: str | None, cache: Path) -> None:
     folder = cached(cache)
-    assert locate(revision=revision) == {"source": "hub-cache", "path": str(folder), "type": "embedding"}
+    assert locate(revision=revision) == {"source": "hub-cache", "path": str(folder), "types": ["embedding"]}
 
 
 def test_a_bare_name_in_the_cache_is_one_of_sentence_transformers(cache: Path) -> None:
@@ -208,4 +212,4 @@ def test_an_endpoint_that_is_no_web_address(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_a_model_is_comes_with_where_it_is() -> None:
     found = ask("locate", name="mine", path=str(CROSS_ENCODER))
-    assert found == {"source": "local", "path": str(CROSS_ENCODER), "type": "cross-encoder"}
+    assert found == {"source": "local", "path": str(CROSS_ENCODER), "types": ["cross-encoder", "classifier"]}
