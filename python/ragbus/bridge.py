@@ -249,10 +249,19 @@ def _collect(*, everything: bool = False) -> dict[str, Any]:
     return {"collected": collected, "resident_bytes_before": before, "resident_bytes_after": hosting.resident_bytes()}
 
 
-def _ping(*, thread: str | None = None) -> dict[str, Any]:
-    """Answer; `thread` names this lane in the log, since Python does not know what Java calls its threads."""
-    if thread is not None:
-        threading.current_thread().name = thread
+def _enter(*, thread: str, niceness: int) -> dict[str, Any]:
+    """Name this lane in the log, since Python does not know what Java calls its threads, and let it give way to others."""
+    threading.current_thread().name = thread
+    hosting.give_way(niceness)
+    return {}
+
+
+def _leave() -> dict[str, Any]:
+    hosting.forget_thread()
+    return {}
+
+
+def _ping() -> dict[str, Any]:
     return {"thread": threading.current_thread().name}
 
 
@@ -327,6 +336,8 @@ _OPERATIONS: dict[str, Callable[..., dict[str, Any] | bytes]] = {
     "tokens": _tokens,
     "decode": _decode,
     "collect": _collect,
+    "enter": _enter,
+    "leave": _leave,
     "ping": _ping,
     "watch": _watch,
     "log_stacks": _log_stacks,

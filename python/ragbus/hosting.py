@@ -115,6 +115,26 @@ def watch(alarm_seconds: float) -> None:
         faulthandler.dump_traceback_later(alarm_seconds, file=_process.log_fd)
 
 
+def give_way(niceness: int) -> None:
+    """Let this thread, and those it starts, give way to others by so much, as `nice` does; where threads can, which is on Linux."""
+    if niceness == 0 or sys.platform != "linux":
+        return
+    thread = threading.get_native_id()
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
+    except OSError as error:
+        log.warning("threads that run models do not give way to others: %s", error)
+
+
+def forget_thread() -> None:
+    """Forget the calling thread, which Python has not started and would keep until another one gets its number.
+
+    As CPython does itself from 3.13 on, when such a thread ends.
+    """
+    with threading._active_limbo_lock:  # type: ignore[attr-defined]  # noqa: SLF001
+        threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
 def log_stacks() -> None:
     """Log what each thread that is in Python is doing, under the name of its lane."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}

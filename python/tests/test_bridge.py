@@ -66,7 +66,7 @@ def test_unknown_operations_and_bodies() -> None:
 def test_ping_stats_collect(embedder: dict[str, Any]) -> None:
     assert ask("ping") == {"thread": "MainThread"}
     with ThreadPoolExecutor(1) as lane_thread:
-        assert lane_thread.submit(ask, "ping", thread="lane-0").result() == {"thread": "lane-0"}
+        assert lane_thread.submit(ask, "enter", thread="lane-0", niceness=0).result() == {}
         assert lane_thread.submit(ask, "ping").result() == {"thread": "lane-0"}
     stats = ask("stats")
     assert {"handle": embedder["handle"], "name": "m", "memory_bytes": embedder["memory_bytes"]} in stats["models"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import faulthandler
 import logging
@@ -10,6 +11,7 @@ import multiprocessing
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -170,6 +172,50 @@ def test_a_python_without_its_lock_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     with pytest.raises(Failure, match="RUNTIME: this Python runs without"):
         ask("start")
+
+
+def priority() -> int:
+    """Return this thread's own niceness."""
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have none of their own")
+def test_a_thread_and_those_it_starts_give_way_and_no_other() -> None:
+    def give_way() -> tuple[int, int]:
+        hosting.give_way(3)
+        with ThreadPoolExecutor(1) as started:
+            return priority(), started.submit(priority).result()
+
+    before = priority()
+    with ThreadPoolExecutor(1) as lane:
+        assert lane.submit(give_way).result() == (before + 3, before + 3)
+    with ThreadPoolExecutor(1) as other:
+        assert (priority(), other.submit(priority).result()) == (before, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have none of their own")
+def test_where_threads_may_not_give_way_that_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def forbidden(*_args: int) -> None:
+        raise PermissionError("not here")
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+    hosting.give_way(3)
+    assert "threads that run models do not give way to others: not here" in caplog.text
+
+
+def test_a_thread_that_leaves_is_forgotten() -> None:
+    """It is one that Python has not started, such as Java's."""
+    left = threading.Event()
+
+    def lane() -> None:
+        ask("enter", thread="a lane", niceness=0)
+        assert "a lane" in {thread.name for thread in threading.enumerate()}
+        ask("leave")
+        left.set()
+
+    _thread.start_new_thread(lane, ())
+    assert left.wait(30)
+    assert "a lane" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:

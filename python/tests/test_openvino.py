@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -179,6 +180,27 @@ def test_a_run_is_ended_in_its_middle(load: Callable[..., Any]) -> None:
         np.testing.assert_array_equal(run(engine, 2, 16), expected)
     cancel()  # of a run that has ended
     np.testing.assert_array_equal(run(engine, 2, 16), expected)
+
+
+@pytest.mark.parametrize(("lanes", "ends_infer"), [(1, False), (2, True)])
+def test_cancel_always_ends_start_async_and_infer_only_with_several_lanes(
+    lanes: int, ends_infer: bool, load: Callable[..., Any]
+) -> None:
+    """Why runs are begun apart and waited for; where this fails, `infer` may do."""
+    request = registry.get(load(lanes=lanes)["handle"]).engine.graph._compiled.create_infer_request()  # type: ignore[attr-defined]
+    table = np.tile(np.array([128, 128, 0, 1], np.int32), (32, 1))
+    inputs = [ov.Tensor(np.full((32, 128), 2000, np.int32)), ov.Tensor(table)]
+    started = time.monotonic()
+    request.infer(inputs)
+    timer = threading.Timer((time.monotonic() - started) / 4, request.cancel)
+    timer.start()
+    with pytest.raises(RuntimeError, match="canceled") if ends_infer else nullcontext():
+        request.infer(inputs)
+    timer.join()
+    request.start_async(inputs)
+    request.cancel()
+    with pytest.raises(RuntimeError, match="canceled"):
+        request.wait()
 
 
 class Compiled:

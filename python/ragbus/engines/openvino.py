@@ -56,6 +56,8 @@ def _core() -> ov.Core:
 class _Graph:
     """A compiled model, an infer request a thread, and what ends a run.
 
+    With one stream of one thread, OpenVINO's `cancel` does nothing to what runs in `infer`; so runs are begun by `start_async`.
+
     A run that is ended leaves the stream's graph with the shapes of that run in some nodes (OpenVINO 2026.4), and whoever runs
     there next fails on them. So the model is then compiled anew, while all lanes wait. For that, a run is ended only once it has
     lasted longer than that takes, and some time after the model was last compiled anew: many such runs cost no more than a part of

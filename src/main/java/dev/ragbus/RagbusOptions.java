@@ -223,14 +223,17 @@ public record RagbusOptions(
    * @param switchInterval how long a thread keeps the interpreter lock when another wants it
    * @param stuckTimeout how long a call may go on after the last of its requests is over, before
    *     its lane is given up and replaced
+   * @param niceness by how much the lanes that run or load models give way to the process's other
+   *     threads, as {@code nice} has it: 0 for not at all, 19 for most. Linux only
    */
   public record Lanes(
       Integer inference,
       Integer function,
       Duration drainTimeout,
       Duration switchInterval,
-      Duration stuckTimeout) {
-    static final Lanes DEFAULTS = new Lanes(null, null, null, null, null);
+      Duration stuckTimeout,
+      Integer niceness) {
+    static final Lanes DEFAULTS = new Lanes(null, null, null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Lanes {
@@ -240,6 +243,10 @@ public record RagbusOptions(
       drainTimeout = positive("lanes.drain_timeout", drainTimeout, Duration.ofSeconds(10));
       switchInterval = positive("lanes.switch_interval", switchInterval, Duration.ofNanos(500_000));
       stuckTimeout = positive("lanes.stuck_timeout", stuckTimeout, Duration.ofSeconds(5));
+      niceness = Checks.orDefault(niceness, 10);
+      if (niceness < 0 || niceness > 19) {
+        throw wrong("lanes.niceness", niceness, "0 to 19");
+      }
     }
   }
 
@@ -366,6 +373,9 @@ public record RagbusOptions(
    * @param maxConnections the most connections at once; further ones are closed
    * @param maxRequestsPerClient the most requests of one key, or of one address without keys, that
    *     are under way at once
+   * @param maxPendingBodyBytes the most bytes of all bodies and WebSocket messages together that
+   *     are being sent; beyond, the longest one gets 429. One alone may have {@code
+   *     limits.max_body_bytes} in any case
    * @param maxLineBytes the longest request line, which holds the URL; longer ones get 414
    * @param maxHeaderBytes the most bytes of a request's headers; more get 431
    * @param maxStreams the most requests at once on one connection of HTTP/2; further ones are
@@ -389,6 +399,7 @@ public record RagbusOptions(
       Boolean compression,
       Integer maxConnections,
       Integer maxRequestsPerClient,
+      Integer maxPendingBodyBytes,
       Integer maxLineBytes,
       Integer maxHeaderBytes,
       Integer maxStreams,
@@ -403,7 +414,7 @@ public record RagbusOptions(
     static final Http DEFAULTS =
         new Http(
             null, null, null, null, null, null, null, null, null, null, null, null, null, null,
-            null, null, null, null);
+            null, null, null, null, null);
 
     /** Checks every key and fills in defaults. */
     public Http {
@@ -426,6 +437,8 @@ public record RagbusOptions(
       compression = Checks.orDefault(compression, false);
       maxConnections = atLeastOne("http.max_connections", maxConnections, 1_000);
       maxRequestsPerClient = atLeastOne("http.max_requests_per_client", maxRequestsPerClient, 256);
+      maxPendingBodyBytes =
+          atLeastOne("http.max_pending_body_bytes", maxPendingBodyBytes, 134_217_728);
       maxLineBytes = atLeastOne("http.max_line_bytes", maxLineBytes, 4_096);
       maxHeaderBytes = atLeastOne("http.max_header_bytes", maxHeaderBytes, 8_192);
       maxStreams = atLeastOne("http.max_streams", maxStreams, 100);

@@ -29,7 +29,7 @@ class OptionsReaderTest {
   private static RagbusOptions.Http http(String host, int port) {
     return new RagbusOptions.Http(
         host, port, null, null, null, null, null, null, null, null, null, null, null, null, null,
-        null, null, null);
+        null, null, null, null);
   }
 
   @Test

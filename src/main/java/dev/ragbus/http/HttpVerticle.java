@@ -31,7 +31,6 @@ import io.vertx.core.net.HostAndPort;
 import io.vertx.core.net.PemKeyCertOptions;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
-import io.vertx.ext.web.handler.BodyHandler;
 import io.vertx.ext.web.handler.CorsHandler;
 import io.vertx.ext.web.handler.HttpException;
 import io.vertx.micrometer.PrometheusScrapingHandler;
@@ -94,6 +93,7 @@ public final class HttpVerticle extends VerticleBase {
   private static final String ARRIVED = HttpVerticle.class.getName() + ".arrived";
   private static final String TIMINGS = HttpVerticle.class.getName() + ".timings";
   private static final Timings NO_TIMINGS = new Timings(0, 0, 0, 0);
+  private static final String BODY = HttpVerticle.class.getName() + ".body";
   private static final String BODY_TIMER = HttpVerticle.class.getName() + ".body-timer";
   private static final List<String> SOCKET_PATHS =
       List.of("/v1/rerank/stream", "/v1/ragbus/stream");
@@ -111,6 +111,7 @@ public final class HttpVerticle extends VerticleBase {
   private Guard guard;
   private Pages pages;
   private Connections connections;
+  private Bodies bodies;
   private FailedKeys failedKeys;
   private Ragbus ragbus;
   private HttpServer server;
@@ -136,6 +137,7 @@ public final class HttpVerticle extends VerticleBase {
                   + " security.jwt_algorithm"));
     }
     connections = new Connections(vertx, options.http());
+    bodies = new Bodies(options.limits().maxBodyBytes(), options.http().maxPendingBodyBytes());
     HealthDialect health = new HealthDialect(openAi, connections::isDraining);
     failedKeys = new FailedKeys(options.security().failedKeysPerMinute(), System::nanoTime);
     dialects =
@@ -340,12 +342,9 @@ public final class HttpVerticle extends VerticleBase {
       router.route(method, path).handler(this::enter);
     }
     if (operation.bodyType() != NoArguments.class) {
-      // A route of their own each: vertx-web wants a body handler first in its route.
       router.route(method, path).handler(HttpVerticle::requireJson);
       router.route(method, path).handler(this::limitBodyTime);
-      router
-          .route(method, path)
-          .handler(BodyHandler.create(false).setBodyLimit(options.limits().maxBodyBytes()));
+      router.route(method, path).handler(ctx -> bodies.read(ctx, body -> ctx.put(BODY, body)));
       router
           .route(method, path)
           .handler(
@@ -594,8 +593,8 @@ public final class HttpVerticle extends VerticleBase {
     if (type == NoArguments.class) {
       return Future.succeededFuture(type.cast(NoArguments.INSTANCE));
     }
-    Buffer body = ctx.body().buffer();
-    if (body == null) {
+    Buffer body = ctx.get(BODY);
+    if (body == null || body.length() == 0) {
       throw RagbusException.invalid("the body must be a JSON object");
     }
     return done(body.length() > LARGE_BODY_BYTES, () -> JsonBodies.parse(body.getBytes(), type));
@@ -715,7 +714,7 @@ public final class HttpVerticle extends VerticleBase {
             calls.withTimeout(timeout(request, null)),
             caller(ctx).access(),
             options.http().idleTimeout(),
-            options.limits().maxBodyBytes(),
+            bodies,
             () -> connections.enter(client),
             () -> connections.leave(client),
             () -> connections.leaveSocket(client));

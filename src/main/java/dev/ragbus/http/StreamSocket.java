@@ -51,7 +51,7 @@ final class StreamSocket {
    * @param calls the facade, with the time that calls have
    * @param caller what the client may do
    * @param idleTimeout how long a client may be silent
-   * @param maxMessageBytes the most that a message may have
+   * @param bodies bounds messages
    * @param enter counts a request, or refuses it
    * @param leave a request that was counted is over
    * @param closed the socket is no more
@@ -62,7 +62,7 @@ final class StreamSocket {
       Ragbus calls,
       Access caller,
       Duration idleTimeout,
-      int maxMessageBytes,
+      Bodies bodies,
       Runnable enter,
       Runnable leave,
       Runnable closed) {}
@@ -77,18 +77,20 @@ final class StreamSocket {
   private final Server server;
   private final ServerWebSocket socket;
   private final Map<String, Request> requests = new HashMap<>();
+  private final TextMessages messages;
   private final long pingTimer;
   private boolean heard = true;
 
   StreamSocket(Server server, ServerWebSocket socket) {
     this.server = server;
     this.socket = socket;
-    socket.frameHandler(
+    messages =
         new TextMessages(
             socket,
-            server.maxMessageBytes,
+            server.bodies,
             this::received,
-            () -> refuse(null, RagbusException.invalid("the message must be text"))));
+            () -> refuse(null, RagbusException.invalid("the message must be text")));
+    socket.frameHandler(messages);
     socket.pongHandler(pong -> heard = true);
     socket.drainHandler(v -> eachStream(ReadStream::resume));
     socket.exceptionHandler(failure -> socket.close(closeCode(failure), "no WebSocket frame"));
@@ -115,6 +117,7 @@ final class StreamSocket {
 
   private void closed() {
     server.vertx.cancelTimer(pingTimer);
+    messages.closed();
     List.copyOf(requests.values()).forEach(StreamSocket::cancel);
     server.closed.run();
   }

@@ -11,7 +11,8 @@ import java.nio.charset.StandardCharsets;
 
 /**
  * Puts the frames of a WebSocket together to its messages (RFC 6455, section 5.4). A message that
- * is too long closes the socket with 1009, one of text that is not UTF-8 with 1007.
+ * is too long closes the socket with 1009, one of text that is not UTF-8 with 1007, one that gives
+ * way to others with 1013.
  *
  * <p>Vert.x's own message handlers lose a message whose first fragment is empty, and read bytes
  * that are not UTF-8 as if they were U+FFFD.
@@ -19,25 +20,29 @@ import java.nio.charset.StandardCharsets;
 final class TextMessages implements Handler<WebSocketFrame> {
   static final short NOT_UTF_8 = 1007;
   static final short TOO_BIG = 1009;
+  static final short TRY_AGAIN_LATER = 1013;
 
   private final WebSocketBase socket;
-  private final int maxBytes;
+  private final Bodies bodies;
   private final Handler<String> reader;
   private final Runnable binary;
-  private Buffer message = Buffer.buffer();
+
+  /** What there is of the message that is coming; null between messages. */
+  private Bodies.Coming message;
+
   private boolean isText;
   private boolean over;
 
   /**
    * Reads a socket.
    *
-   * @param maxBytes the most that a message may have
+   * @param bodies bounds messages
    * @param reader gets each message of text
    * @param binary is told of each that is none
    */
-  TextMessages(WebSocketBase socket, int maxBytes, Handler<String> reader, Runnable binary) {
+  TextMessages(WebSocketBase socket, Bodies bodies, Handler<String> reader, Runnable binary) {
     this.socket = socket;
-    this.maxBytes = maxBytes;
+    this.bodies = bodies;
     this.reader = reader;
     this.binary = binary;
   }
@@ -50,20 +55,32 @@ final class TextMessages implements Handler<WebSocketFrame> {
     if (!frame.isContinuation()) {
       isText = frame.isText();
     }
+    if (message == null) {
+      message = bodies.begin(refused -> end(TRY_AGAIN_LATER, "too much is being sent"));
+    }
     Buffer data = frame.binaryData();
-    if (data.length() > maxBytes - message.length()) {
-      end(TOO_BIG, "longer than " + maxBytes + " bytes");
+    if (message.hasNoRoomFor(data.length())) {
+      end(TOO_BIG, "the message is too long");
       return;
     }
-    message.appendBuffer(data);
-    if (frame.isFinal()) {
-      byte[] bytes = message.getBytes();
-      message = Buffer.buffer();
+    message.add(data);
+    if (frame.isFinal() && !over) {
+      byte[] bytes = message.end().getBytes();
+      message = null;
       if (isText) {
         read(bytes);
       } else {
         binary.run();
       }
+    }
+  }
+
+  /** The socket is closed: gives back what is held of a message. */
+  void closed() {
+    over = true;
+    if (message != null) {
+      message.end();
+      message = null;
     }
   }
 
@@ -79,8 +96,7 @@ final class TextMessages implements Handler<WebSocketFrame> {
   }
 
   private void end(short code, String reason) {
-    over = true;
-    message = null;
+    closed();
     socket.close(code, reason);
   }
 }

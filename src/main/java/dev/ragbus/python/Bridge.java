@@ -48,17 +48,22 @@ final class Bridge implements AutoCloseable {
   private FloatBuffer floats = direct(1 << 18).asFloatBuffer();
   private ByteBuffer bytes = direct(1 << 18);
 
-  Bridge(PythonRuntime runtime) {
+  /**
+   * Opens an interpreter for this thread.
+   *
+   * @param niceness by how much the thread is to give way to the others of the process
+   */
+  Bridge(PythonRuntime runtime, int niceness) {
     interpreter = new SharedInterpreter();
     try {
-      open(runtime.settings());
+      open(runtime.settings(), niceness);
     } catch (RuntimeException | Error e) {
       interpreter.close();
       throw e;
     }
   }
 
-  private void open(PythonRuntime.Settings settings) {
+  private void open(PythonRuntime.Settings settings, int niceness) {
     interpreter.set("path", String.join("\n", settings.modulePath()));
     interpreter.exec(
         "import sys; sys.path[:0] = [p for p in path.split('\\n') if p and p not in sys.path]");
@@ -70,7 +75,9 @@ final class Bridge implements AutoCloseable {
       startOnce(settings);
     }
     bind();
-    call("ping", new JsonObject().put("thread", Thread.currentThread().getName()));
+    call(
+        "enter",
+        new JsonObject().put("thread", Thread.currentThread().getName()).put("niceness", niceness));
   }
 
   /** The first interpreter sets the process up and gives Python its log. */
@@ -296,6 +303,10 @@ final class Bridge implements AutoCloseable {
 
   @Override
   public void close() {
-    interpreter.close();
+    try {
+      call("leave", new JsonObject());
+    } finally {
+      interpreter.close();
+    }
   }
 }

@@ -45,22 +45,33 @@ final class InterpreterLane {
   /** What a lane is for. */
   enum Role {
     /** Runs batches. */
-    INFERENCE,
+    INFERENCE(true),
     /** Tokenises and answers short questions. */
-    CONTROL,
+    CONTROL(false),
     /** Loads models. */
-    LOADER,
+    LOADER(true),
     /** Fetches models. */
-    FETCHER,
+    FETCHER(true),
     /** Unloads models and collects garbage. */
-    MEMORY,
-    /** Runs registered functions. */
-    FUNCTION
+    MEMORY(true),
+    /** Runs registered functions, which keep the interpreter lock that all wait for. */
+    FUNCTION(false);
+
+    /**
+     * Whether its thread, and those that engines start from it, give way to event loops: these must
+     * not wait for a core until a batch has had its share of it.
+     */
+    private final boolean givesWay;
+
+    Role(boolean givesWay) {
+      this.givesWay = givesWay;
+    }
   }
 
   private final String name;
   private final Role role;
   private final PythonRuntime runtime;
+  private final int niceness;
   private final Context context;
   private final PoolMetrics<Object, Object> metrics;
   private final Runnable stuck;
@@ -79,6 +90,7 @@ final class InterpreterLane {
   /**
    * Made closed.
    *
+   * @param niceness by how much its thread gives way to others, if its role is one that does
    * @param metrics told of its calls; null for none
    * @param stuck run when a thread was given up and replaced
    */
@@ -86,6 +98,7 @@ final class InterpreterLane {
       String name,
       Role role,
       PythonRuntime runtime,
+      int niceness,
       Context context,
       PoolMetrics<Object, Object> metrics,
       Runnable stuck,
@@ -93,6 +106,7 @@ final class InterpreterLane {
     this.name = name;
     this.role = role;
     this.runtime = runtime;
+    this.niceness = niceness;
     this.context = context;
     this.metrics = metrics;
     this.stuck = stuck;
@@ -395,7 +409,7 @@ final class InterpreterLane {
     private void run() {
       Bridge bridge;
       try {
-        bridge = new Bridge(runtime);
+        bridge = new Bridge(runtime, role.givesWay ? niceness : 0);
       } catch (Throwable e) {
         LOG.log(System.Logger.Level.ERROR, name + " cannot open its interpreter", e);
         onEventLoop(() -> openFailed(e));

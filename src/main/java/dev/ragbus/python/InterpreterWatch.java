@@ -41,7 +41,7 @@ final class InterpreterWatch {
   private void run() {
     double alarmSeconds = LOCKED_NANOS / 1e9 + PAUSE_MILLIS / 1e3;
     JsonObject body = new JsonObject().put("alarm_seconds", alarmSeconds);
-    try (Bridge bridge = new Bridge(runtime)) {
+    try (Bridge bridge = new Bridge(runtime, 0)) {
       while (true) {
         askedNanos = System.nanoTime();
         bridge.call("watch", body);

@@ -49,6 +49,7 @@ public final class JepEngine implements Engine {
   private final Vertx vertx;
   private final Context context;
   private final PythonRuntime runtime;
+  private final int niceness;
   private final List<InterpreterLane> inference = new ArrayList<>();
   private final List<InterpreterLane> all = new ArrayList<>();
 
@@ -67,6 +68,7 @@ public final class JepEngine implements Engine {
     this.vertx = vertx;
     this.context = context;
     this.runtime = runtime;
+    this.niceness = lanes.niceness();
     this.runs = new long[lanes.inference()];
     for (int i = 0; i < lanes.inference(); i++) {
       inference.add(lane(runtime, Role.INFERENCE, id, i));
@@ -132,7 +134,14 @@ public final class JepEngine implements Engine {
     String name =
         "ragbus-lane-" + role.name().toLowerCase(java.util.Locale.ROOT) + "-" + index + id;
     return new InterpreterLane(
-        name, role, runtime, context, poolMetrics(name), this::logStacks, this::noInferenceRuns);
+        name,
+        role,
+        runtime,
+        niceness,
+        context,
+        poolMetrics(name),
+        this::logStacks,
+        this::noInferenceRuns);
   }
 
   private boolean noInferenceRuns() {

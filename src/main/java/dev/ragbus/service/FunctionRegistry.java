@@ -383,6 +383,12 @@ final class FunctionRegistry {
     return name;
   }
 
+  /** Has Python, which outlives this deployment, forget all functions. */
+  void close() {
+    functions.values().stream().filter(each -> each.plain() == null).forEach(Registered::release);
+    functions.clear();
+  }
+
   /** A function by its name; throws {@code FUNCTION_NOT_FOUND}. */
   Registered get(String name) {
     Registered registered = functions.get(name);

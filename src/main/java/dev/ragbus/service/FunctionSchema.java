@@ -36,8 +36,9 @@ final class FunctionSchema {
   private final boolean ofObject;
   private final List<String> properties;
 
-  private FunctionSchema(JsonObject schema) {
-    validator = Validator.create(JsonSchema.of(schema.copy()), OPTIONS);
+  private FunctionSchema(String field, JsonObject schema) {
+    LinearSchema linear = new LinearSchema(field, schema);
+    validator = Validator.create(JsonSchema.of(linear.schema()), OPTIONS, linear);
     JsonObject named = schema.getJsonObject("properties");
     ofObject = named != null || "object".equals(schema.getValue("type"));
     properties = named == null ? List.of() : List.copyOf(named.fieldNames());
@@ -60,7 +61,8 @@ final class FunctionSchema {
      *
      * @param field its name in messages
      * @return null for one that is missing or allows everything
-     * @throws RagbusException {@code INVALID} for what is no schema
+     * @throws RagbusException {@code INVALID} for what is no schema, or has patterns that may take
+     *     too long
      */
     FunctionSchema compile(String field, JsonObject schema) {
       if (schema == null || schema.isEmpty()) {
@@ -72,7 +74,7 @@ final class FunctionSchema {
             field + written(violation.path) + " is no JSON Schema: " + violation.problem);
       }
       try {
-        return new FunctionSchema(schema);
+        return new FunctionSchema(field, schema);
       } catch (SchemaException | ClassCastException e) {
         throw RagbusException.invalid(field + " is no JSON Schema: " + e.getMessage());
       }
@@ -145,9 +147,14 @@ final class FunctionSchema {
   }
 
   private static String step(String escaped) {
-    return URLDecoder.decode(escaped.replace("+", "%2B"), StandardCharsets.UTF_8)
-        .replace("~1", "/")
-        .replace("~0", "~");
+    String decoded;
+    try {
+      decoded = URLDecoder.decode(escaped.replace("+", "%2B"), StandardCharsets.UTF_8);
+    } catch (IllegalArgumentException wronglyEscaped) {
+      // The validator writes control characters with one digit.
+      decoded = escaped;
+    }
+    return decoded.replace("~1", "/").replace("~0", "~");
   }
 
   /** Steps as they are written in a message: {@code .x[0].y}. */

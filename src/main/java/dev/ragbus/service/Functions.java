@@ -255,6 +255,11 @@ final class Functions {
     queue.failAll(failure);
   }
 
+  /** Has Python forget them all. */
+  void close() {
+    registry.close();
+  }
+
   /** Counters; those of Python's cache are asked for. */
   Future<Stats.Functions> stats() {
     return lanes

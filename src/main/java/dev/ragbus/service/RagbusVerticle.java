@@ -590,6 +590,9 @@ public final class RagbusVerticle extends VerticleBase {
                 if (models != null) {
                   models.close();
                 }
+                if (functions != null) {
+                  functions.close();
+                }
                 done.tryComplete();
               });
     }

@@ -54,7 +54,10 @@ class AutobahnTest {
                             .exceptionHandler(failure -> socket.close(PROTOCOL_ERROR))
                             .frameHandler(
                                 new TextMessages(
-                                    socket, MAX_BYTES, socket::writeTextMessage, () -> {})))
+                                    socket,
+                                    new Bodies(MAX_BYTES, MAX_BYTES),
+                                    socket::writeTextMessage,
+                                    () -> {})))
                 .listen());
     JsonObject cases =
         new JsonObject()

@@ -19,10 +19,10 @@ import org.junit.jupiter.api.Test;
 /** Deploying the service and HTTP again and again leaves nothing behind. */
 class RedeployTest {
   /** Caches that are filled at times. */
-  private static final long BLOCKS_ONCE = 3_000;
+  private static final long BLOCKS_ONCE = 1_000;
 
-  /** Each deployment has four interpreters, of which Python keeps a dozen small objects each. */
-  private static final long BLOCKS_A_DEPLOYMENT = 100;
+  /** Less than one registered function, or one thread that Python still thinks of, would make. */
+  private static final long BLOCKS_A_DEPLOYMENT = 20;
 
   private static final double MOST_GROWTH_BYTES = 64e6;
 
