@@ -113,7 +113,6 @@ class MessageCodecsTest {
               1.5,
               new FunctionInfo.LastError(Kind.PYTHON, "ValueError: x", Instant.EPOCH)));
 
-
   static Stream<Record> records() {
     return Stream.of(
         new EmbedRequest(
