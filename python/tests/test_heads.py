@@ -14,6 +14,7 @@ from conftest import GOLDEN, Failure, Lane, ask
 from test_engines import GRAPHS, TORCH, cosines, unpacked
 
 from ragbus import model, registry
+from ragbus.engines import openvino
 from ragbus.model import read_folder, types_of
 
 if TYPE_CHECKING:
@@ -245,3 +246,22 @@ def test_buffers_that_hold_no_sparse_rows_are_refused(head: Callable[..., Any], 
     with pytest.raises(Failure, match=r"RUNTIME: the buffers are too small for 1 x .* ids or 1 x 193 values"):
         small.embed(loaded, ["refund"])
     assert engine in model.ENGINE_FILES
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_what_is_no_number_is_not_lost_in_the_graph(pooling: str, copy: Callable[..., Path]) -> None:
+    from openvino import Core, Model
+    from openvino import opset13 as op
+
+    folder = copy("splade", config={"vocab_size": 3})
+    (folder / "1_SpladePooling" / "config.json").write_text(json.dumps({"pooling_strategy": pooling}), encoding="utf-8")
+    known = read_folder(folder, "sparse")
+    logits = op.parameter([-1, -1, 3], np.float32)
+    inside = op.parameter([-1, -1], np.bool_)
+    fused = openvino._fused_sparse(known, logits, inside, None)
+    compiled = Core().compile_model(Model([op.result(fused)], [logits, inside]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    given = np.array([[[1, -1, 2], [np.nan, 3, 1]], [[1, -1, 2], [np.nan, 3, 1]]], np.float32)
+    made = compiled([given, np.array([[True, True], [True, False]])])[0]
+    assert np.isnan(made[0]).tolist() == [True, False, False]
+    np.testing.assert_allclose(made[1], np.log1p([1, 0, 2]), rtol=1e-6)
+    assert np.isfinite(made[0, 1:]).all()

@@ -116,7 +116,7 @@ def test_what_is_no_number_stays_among_the_largest() -> None:
 def test_sparse_rows_are_packed_over_where_they_lie() -> None:
     ints, floats = np.full(15, -1, np.int32), np.full(20, -1, np.float32)
     out = floats[:12].reshape(3, 4)
-    out[:] = [[0, 2, 0, 3], [0, 0, 0, 0], [1, np.nan, 0, 4]]
+    out[:] = np.array([[0, 2, 0, 3], [0, 0, 0, 0], [1, np.nan, 0, 4]])
     pooling.pack_sparse(out, ints, floats)
     assert ints[:8].tolist() == [2, 2, 5, 1, 3, 0, 1, 3]
     np.testing.assert_array_equal(floats[:5], [2, 3, 1, np.nan, 4])

@@ -301,9 +301,10 @@ def _fused(folder: ModelFolder) -> Callable[[Any, Any, Any], Any] | None:
 def _fused_sparse(folder: ModelFolder, logits: Any, inside: Any, lengths: Any) -> Any:  # noqa: ARG001
     """Do what `pooling.pool_sparse` does: what saturates rises with its argument, so the largest logit may be chosen before."""
     kept = op.select(op.unsqueeze(inside, _ints(2)), logits, _zero())
+    lost = op.reduce_sum(op.subtract(kept, kept), _ints([1]), keep_dims=False)  # what is no number, which ReLU and maximum drop
     if folder.pooling == "max":
-        return _saturated(folder, op.reduce_max(kept, _ints([1]), keep_dims=False))
-    return op.reduce_sum(_saturated(folder, kept), _ints([1]), keep_dims=False)
+        return op.add(_saturated(folder, op.reduce_max(kept, _ints([1]), keep_dims=False)), lost)
+    return op.add(op.reduce_sum(_saturated(folder, kept), _ints([1]), keep_dims=False), lost)
 
 
 def _saturated(folder: ModelFolder, logits: Any) -> Any:
