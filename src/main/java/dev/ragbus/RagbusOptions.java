@@ -598,7 +598,7 @@ public record RagbusOptions(
       }
       announceInterval =
           positive("cluster.announce_interval", announceInterval, Duration.ofMillis(250));
-      workers = atLeastOne("cluster.workers", workers, 1);
+      workers = atLeastOne("cluster.workers", workers, 2);
       workerHeapMegabytes = atLeastOne("cluster.worker_heap_megabytes", workerHeapMegabytes, 512);
       workerMemoryMegabytes =
           notNegative("cluster.worker_memory_megabytes", workerMemoryMegabytes, 0);

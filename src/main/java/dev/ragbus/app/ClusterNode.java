@@ -29,14 +29,19 @@ public final class ClusterNode {
   private static final int PORTS_TRIED = 20;
 
   /**
-   * How loud Hazelcast is: it tells of every step of every member, and warns of what Ragbus does
-   * not use. Kept, since a logger that nobody holds forgets its level.
+   * How loud Hazelcast is: it tells of every step of every member, warns of what Ragbus does not
+   * use, and of each connection to a member that has gone. Kept, since a logger that nobody holds
+   * forgets its level.
    */
   private static final Map<Logger, Level> LOGGERS =
       Map.of(
           Logger.getLogger("com.hazelcast"),
           Level.WARNING,
           Logger.getLogger("com.hazelcast.cp.CPSubsystem"),
+          Level.SEVERE,
+          Logger.getLogger("com.hazelcast.internal.partition"),
+          Level.SEVERE,
+          Logger.getLogger("com.hazelcast.internal.server.tcp"),
           Level.SEVERE,
           Logger.getLogger("com.hazelcast.instance.impl.HazelcastInstanceFactory"),
           Level.SEVERE);
@@ -82,14 +87,17 @@ public final class ClusterNode {
     network.getJoin().getAutoDetectionConfig().setEnabled(false);
     network.getJoin().getMulticastConfig().setEnabled(false);
     network.getJoin().getTcpIpConfig().setEnabled(true).setMembers(cluster.members());
-    // What members send each other is read as these classes only.
+    // What members send each other is read as these classes only, and as arrays, whose elements are
+    // judged by themselves.
     config
         .getSerializationConfig()
         .setJavaSerializationFilterConfig(
             new JavaSerializationFilterConfig()
                 .setDefaultsDisabled(true)
                 .setWhitelist(
-                    new ClassFilter().addPrefixes("java.lang.", "java.util.", "io.vertx.spi.")));
+                    new ClassFilter()
+                        .addPrefixes(
+                            "java.lang.", "java.util.", "io.vertx.spi.", "com.hazelcast.", "[")));
     return config
         .setProperty("hazelcast.socket.bind.any", "false")
         .setProperty("hazelcast.phone.home.enabled", "false")
@@ -97,7 +105,7 @@ public final class ClusterNode {
         .setProperty("hazelcast.shutdownhook.enabled", "false")
         .setProperty("hazelcast.wait.seconds.before.join", "0")
         // There is little to hand over, and each node has a copy; leaving must not take long.
-        .setProperty("hazelcast.graceful.shutdown.max.wait", "2")
+        .setProperty("hazelcast.graceful.shutdown.max.wait", "1")
         .setProperty("hazelcast.partition.count", "31")
         .setProperty("hazelcast.tcp.join.port.try.count", Integer.toString(PORTS_TRIED))
         .setProperty("hazelcast.heartbeat.interval.seconds", "1")

@@ -32,10 +32,11 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -56,12 +57,16 @@ class ClusterIT {
     TestPython.environment();
   }
 
-  @BeforeEach
-  void front() {
+  private void front() {
+    deploy(new JsonObject().put("enabled", true).put("role", "front"));
+  }
+
+  private void deploy(JsonObject cluster) {
     JsonObject config =
         new JsonObject()
             .put("bus", new JsonObject().put("address_prefix", prefix))
-            .put("cluster", new JsonObject().put("enabled", true).put("role", "front"));
+            .put("models", new JsonObject().put("offline", true))
+            .put("cluster", cluster);
     vertx = Await.result(ClusterNode.join(new VertxOptions(), RagbusOptions.from(config)));
     Await.result(
         vertx.deployVerticle(new RagbusVerticle(), new DeploymentOptions().setConfig(config)));
@@ -178,6 +183,7 @@ class ClusterIT {
 
   @Test
   void aWorkerThatIsKilledTakesNoEmbeddingWithIt() throws Exception {
+    front();
     RagbusProcess first = worker();
     worker();
     serving(2);
@@ -199,6 +205,7 @@ class ClusterIT {
 
   @Test
   void aStreamOfAWorkerThatIsKilledEndsWithAnError() throws Exception {
+    front();
     RagbusProcess only = worker();
     serving(1);
     List<String> texts =
@@ -216,8 +223,36 @@ class ClusterIT {
   }
 
   @Test
+  void aWorkerProcessThatIsKilledIsReplacedAndNobodyNotices() throws Exception {
+    deploy(new JsonObject().put("isolation", "process"));
+    serving(2);
+    Load load = new Load().start();
+    load.goOn(100);
+    long killedNanos = System.nanoTime();
+    ProcessHandle.of(pid()).orElseThrow().destroyForcibly();
+    await().until(() -> restarted(Await.result(ragbus.health())));
+    serving(2);
+    long backMillis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - killedNanos);
+    load.goOn(100);
+    load.end();
+    System.out.printf("a worker process was back after %d ms%n", backMillis);
+    assertThat(load.failed).isEmpty();
+  }
+
+  private long pid() {
+    Matcher pid = Pattern.compile("pid (\\d+)").matcher(Await.result(ragbus.health()).toString());
+    assertThat(pid.find()).isTrue();
+    return Long.parseLong(pid.group(1));
+  }
+
+  private static boolean restarted(Health health) {
+    return health.toString().contains("restarted 1 times");
+  }
+
+  @Test
   @Tag("slow")
   void workersThatAreReplacedOneByOneUnderLoadFailNoRequest() throws Exception {
+    front();
     worker();
     worker();
     serving(2);
