@@ -178,11 +178,12 @@ class Contenders:
         script = str(HERE / "sentence_transformer.py")
         return self._process("torch", [paths.torch_python, script, paths.torch_model or paths.model, paths.texts])
 
-    def bus(self, name: str = "bus", *, lanes: int | None = None, core: int | None = None) -> Measured:
-        """Return Ragbus on the bus, with HTTP before it; with fewer lanes, or bound to one core, where that is said."""
+    def bus(self, name: str = "bus", *, lanes: int | None = None, core: int | None = None, worker: bool = False) -> Measured:
+        """Return Ragbus on the bus, with HTTP before it; with fewer lanes, bound to one core, or with its lanes in a worker process."""
         folder = Path(self.paths.model)
         flags = [f"-Dragbus.models.dir={folder.parent}", "-Dragbus.models.offline=true"]
         flags += [f"-Dragbus.lanes.inference={lanes}"] if lanes else []
+        flags += ["-Dragbus.cluster.isolation=process", "-Dragbus.cluster.workers=1"] if worker else []
         bound = ["taskset", "-c", str(core)] if core is not None else []
         # The same model once more, under its folder's name, for loads beside work.
         return self._process(name, [*bound, *self.paths.java(*flags), f"{PACKAGE}.BusBenchmark", self.paths.texts, folder.name])

@@ -152,6 +152,19 @@ class Parts:
             "processes": apart,
         }
 
+    def cluster(self) -> Measurements:
+        """Return a front with one worker process, to lay beside everything in one process."""
+
+        def ask(command: str) -> Answer:
+            return self._contenders.bus("bus-worker", worker=True).ask(command)
+
+        amounts = self._amounts
+        return {
+            "worker_query": lambda: ask(f"query {amounts.queries}"),
+            "worker_many_x1": lambda: ask(f"texts 1 {amounts.callers}"),
+            "worker_many_x32": lambda: ask(f"texts 32 {amounts.callers_of_many}"),
+        }
+
     def memory(self) -> Measurements:
         """Return the application under load with a small Java heap."""
 
@@ -199,6 +212,7 @@ IN_TURNS = (
     "torch",
     "idle",
     "lanes",
+    "cluster",
     "memory",
     "rerank",
     "load",

@@ -7,13 +7,16 @@ import dev.ragbus.FunctionSpec;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelType;
 import dev.ragbus.Ragbus;
+import dev.ragbus.RagbusOptions;
 import dev.ragbus.Stats;
+import dev.ragbus.app.ClusterNode;
 import dev.ragbus.http.HttpVerticle;
 import dev.ragbus.service.RagbusVerticle;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.io.IOException;
@@ -89,7 +92,14 @@ final class BusBenchmark extends VerticleBase {
   }
 
   private static void serve(BusBenchmark client) throws Exception {
-    Vertx vertx = Vertx.vertx();
+    RagbusOptions settings = RagbusOptions.from(CONFIG);
+    Vertx vertx =
+        settings.cluster().clustered()
+            ? ClusterNode.join(new VertxOptions(), settings)
+                .toCompletionStage()
+                .toCompletableFuture()
+                .get()
+            : Vertx.vertx();
     DeploymentOptions options = new DeploymentOptions().setConfig(CONFIG);
     vertx
         .deployVerticle(new RagbusVerticle(), options)

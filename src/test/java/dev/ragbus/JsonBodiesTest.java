@@ -247,7 +247,7 @@ class JsonBodiesTest {
         {"model_name": "m", "model_type": "cross-encoder", "force_reload": true, "source": "local",
          "path": "p", "revision": "r", "engine": "onnx", "precision": "f32", "device": "cpu",
          "max_tokens": 9, "pooling": "cls", "normalize": false, "prompts": {"query": "q: "},
-         "pinned": true}
+         "pinned": true, "workers": 2}
         """,
         EVERY_MODEL_OPTION);
     reads("{\"model\": \"m\"}", new ModelQuery("m"));

@@ -10,9 +10,12 @@ import io.vertx.core.eventbus.ReplyException;
 import io.vertx.core.json.JsonObject;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.regex.Pattern;
 
 /** What a front reads and writes beside the bodies that it passes on. */
 final class Headers {
+  private static final Pattern MILLIS = Pattern.compile("[1-9]\\d{0,17}");
+
   private Headers() {}
 
   /** The time that a request has; a header that is malformed is left for the worker to refuse. */
@@ -31,7 +34,7 @@ final class Headers {
   static MultiMap forWorker(MultiMap headers, long millis) {
     MultiMap copy = MultiMap.caseInsensitiveMultiMap().addAll(headers);
     String given = headers.get(Addresses.TIMEOUT_HEADER);
-    if (given == null || given.matches("[1-9]\\d{0,17}")) {
+    if (given == null || MILLIS.matcher(given).matches()) {
       copy.set(Addresses.TIMEOUT_HEADER, Long.toString(millis));
     }
     return copy;

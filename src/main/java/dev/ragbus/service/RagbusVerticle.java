@@ -28,6 +28,7 @@ import dev.ragbus.cluster.Announcement;
 import dev.ragbus.cluster.Announcer;
 import dev.ragbus.cluster.ClusterSecret;
 import dev.ragbus.cluster.Front;
+import dev.ragbus.cluster.FrontMeters;
 import dev.ragbus.cluster.WorkerAddresses;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.JepEngine;
@@ -88,6 +89,10 @@ public final class RagbusVerticle extends VerticleBase {
   private String worker;
 
   private Front front;
+
+  /** What a front counts beside a service in the same process; null elsewhere. */
+  private ServiceMetrics frontMetrics;
+
   private Announcer announcer;
   private Announcement.State announced = Announcement.State.SERVING;
   private State state = State.STARTING;
@@ -152,14 +157,11 @@ public final class RagbusVerticle extends VerticleBase {
     if (settings.role() == RagbusOptions.Cluster.Role.WORKER) {
       return Future.succeededFuture();
     }
-    front =
-        new Front(
-            vertx,
-            options,
-            cluster,
-            worker,
-            worker == null ? metrics : new ServiceMetrics(cluster.prefix() + ".front"),
-            System::nanoTime);
+    if (worker != null) {
+      frontMetrics = new ServiceMetrics(cluster.prefix() + ".front");
+    }
+    FrontMeters meters = worker == null ? metrics : frontMetrics;
+    front = new Front(vertx, options, cluster, worker, meters, System::nanoTime);
     return front.start();
   }
 
@@ -388,10 +390,13 @@ public final class RagbusVerticle extends VerticleBase {
         other,
         (q, c) -> Future.succeededFuture(health()));
     serve(at.stats(), "stats", NoArguments.class, other, (q, c) -> stats());
-    vertx
-        .eventBus()
-        .<JsonObject>consumer(
-            options.bus().addresses().cancel(), message -> cancel(message.body()));
+    String cancel = options.bus().addresses().cancel();
+    Handler<Message<JsonObject>> cancelled = message -> cancel(message.body());
+    if (worker == null) {
+      vertx.eventBus().localConsumer(cancel, cancelled);
+    } else {
+      vertx.eventBus().consumer(cancel, cancelled);
+    }
   }
 
   private <Q extends Record, R extends Record> void serve(
@@ -619,6 +624,9 @@ public final class RagbusVerticle extends VerticleBase {
         .compose(
             left -> {
               metrics.close();
+              if (frontMetrics != null) {
+                frontMetrics.close();
+              }
               return crashFile == null
                   ? Future.succeededFuture()
                   : context.executeBlocking(

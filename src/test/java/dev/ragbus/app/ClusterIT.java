@@ -16,12 +16,16 @@ import dev.ragbus.Ranking;
 import dev.ragbus.RerankFrame;
 import dev.ragbus.RerankRequest;
 import dev.ragbus.RerankStream;
+import dev.ragbus.http.TestCertificate;
 import dev.ragbus.python.environment.TestPython;
 import dev.ragbus.service.RagbusVerticle;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
+import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -34,11 +38,14 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /**
  * A front in this JVM and workers in others, with real Python and the packaged model: what callers
@@ -49,6 +56,7 @@ class ClusterIT {
 
   private final String prefix = "it-" + UUID.randomUUID().toString().substring(24);
   private final List<RagbusProcess> workers = new ArrayList<>();
+  @TempDir private Path folder;
   private Vertx vertx;
   private Ragbus ragbus;
 
@@ -79,7 +87,11 @@ class ClusterIT {
     Await.result(vertx.close());
   }
 
-  private RagbusProcess worker(String... more) throws Exception {
+  private RagbusProcess worker(String... more) throws IOException {
+    return worker(List.of(), more);
+  }
+
+  private RagbusProcess worker(List<String> before, String... more) throws IOException {
     List<String> options =
         new ArrayList<>(
             List.of(
@@ -88,7 +100,7 @@ class ClusterIT {
                 "cluster.role=worker",
                 "lanes.inference=1"));
     options.addAll(List.of(more));
-    RagbusProcess worker = RagbusProcess.start(List.of(), options.toArray(String[]::new));
+    RagbusProcess worker = RagbusProcess.start(before, options.toArray(String[]::new));
     workers.add(worker);
     return worker;
   }
@@ -267,5 +279,77 @@ class ClusterIT {
       load.goOn(50);
     }
     assertThat(load.end().failed).isEmpty();
+  }
+
+  /**
+   * Another host: a network namespace, with TLS, since its address is no loopback. The cable is
+   * pulled, so that nobody says that a connection is gone.
+   */
+  @Test
+  @Tag("slow")
+  void aWorkerOnAnotherHostThatIsCutOffIsDoneWithoutUntilItIsBack() throws Exception {
+    String id = UUID.randomUUID().toString().substring(32);
+    String net = "10.213." + (Integer.parseInt(id, 16) & 0xff) + ".";
+    String namespace = "ragbus-" + id;
+    boolean namespaces =
+        System.getProperty("os.name").equals("Linux") && ip("netns", "add", namespace);
+    Assumptions.assumeTrue(namespaces, "network namespaces can be made");
+    try {
+      ip("link", "add", "rb" + id + "a", "type", "veth", "peer", "name", "rb" + id + "b");
+      ip("link", "set", "rb" + id + "b", "netns", namespace);
+      ip("addr", "add", net + "1/24", "dev", "rb" + id + "a");
+      ip("link", "set", "rb" + id + "a", "up");
+      ip("-n", namespace, "addr", "add", net + "2/24", "dev", "rb" + id + "b");
+      ip("-n", namespace, "link", "set", "lo", "up");
+      assertThat(ip("-n", namespace, "link", "set", "rb" + id + "b", "up")).isTrue();
+      TestCertificate certificate = TestCertificate.in(folder, net + "1", net + "2");
+      Map<String, String> secured =
+          Map.of(
+              "secret", "a-secret-of-letters",
+              "members", net + "1," + net + "2",
+              "tls_certificate", certificate.certificate().toString(),
+              "tls_key", certificate.key().toString(),
+              "tls_authority", certificate.certificate().toString());
+      JsonObject front = new JsonObject(Map.copyOf(secured));
+      deploy(
+          front
+              .put("members", new JsonArray().add(net + "1").add(net + "2"))
+              .put("host", net + "1")
+              .put("enabled", true)
+              .put("role", "front"));
+      List<String> options =
+          secured.entrySet().stream()
+              .map(each -> "cluster." + each.getKey() + "=" + each.getValue())
+              .collect(Collectors.toCollection(ArrayList::new));
+      options.add("cluster.host=" + net + "1");
+      worker(options.toArray(String[]::new));
+      options.set(options.size() - 1, "cluster.host=" + net + "2");
+      worker(List.of("ip", "netns", "exec", namespace), options.toArray(String[]::new));
+      serving(2);
+
+      Load load = new Load().start();
+      load.goOn(50);
+      ip("-n", namespace, "link", "set", "rb" + id + "b", "down");
+      serving(1);
+      load.goOn(200);
+      ip("-n", namespace, "link", "set", "rb" + id + "b", "up");
+      serving(2);
+      load.goOn(50);
+      assertThat(load.end().failed).isEmpty();
+    } finally {
+      workers.forEach(RagbusProcess::close);
+      ip("link", "del", "rb" + id + "a");
+      ip("netns", "del", namespace);
+    }
+  }
+
+  private static boolean ip(String... arguments) throws InterruptedException {
+    List<String> command = new ArrayList<>(List.of("ip"));
+    command.addAll(List.of(arguments));
+    try {
+      return new ProcessBuilder(command).inheritIO().start().waitFor() == 0;
+    } catch (IOException notInstalled) {
+      return false;
+    }
   }
 }

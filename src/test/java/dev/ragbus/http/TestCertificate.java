@@ -10,13 +10,15 @@ import java.security.Key;
 import java.security.KeyStore;
 import java.util.Base64;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** A certificate for localhost and its key, made by the JDK's keytool. */
 public record TestCertificate(Path certificate, Path key, Path publicKey) {
   private static final char[] PASSWORD = "changeit".toCharArray();
 
-  /** Made in a folder. */
-  public static TestCertificate in(Path folder)
+  /** Made in a folder, for further IP addresses too. */
+  public static TestCertificate in(Path folder, String... addresses)
       throws IOException, InterruptedException, GeneralSecurityException {
     Path store = folder.resolve("store.p12");
     Process keytool =
@@ -32,7 +34,7 @@ public record TestCertificate(Path certificate, Path key, Path publicKey) {
                 "-dname",
                 "CN=localhost",
                 "-ext",
-                "SAN=dns:localhost,ip:127.0.0.1",
+                "SAN=dns:localhost,ip:127.0.0.1" + san(addresses),
                 "-storetype",
                 "PKCS12",
                 "-keystore",
@@ -56,6 +58,10 @@ public record TestCertificate(Path certificate, Path key, Path publicKey) {
             folder.resolve("public.pem"),
             "PUBLIC KEY",
             keys.getCertificate("test").getPublicKey().getEncoded()));
+  }
+
+  private static String san(String... addresses) {
+    return Stream.of(addresses).map(",ip:"::concat).collect(Collectors.joining());
   }
 
   private static Path write(Path file, String type, byte[] der) throws IOException {
