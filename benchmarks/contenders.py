@@ -179,7 +179,7 @@ class Contenders:
         return self._process("torch", [paths.torch_python, script, paths.torch_model or paths.model, paths.texts])
 
     def bus(self, name: str = "bus", *, lanes: int | None = None, core: int | None = None, worker: bool = False) -> Measured:
-        """Return Ragbus on the bus, with HTTP before it; with fewer lanes, bound to one core, or with its lanes in a worker process."""
+        """Return Ragbus on the bus, with HTTP before it; with fewer lanes, on one core, or with a worker process."""
         folder = Path(self.paths.model)
         flags = [f"-Dragbus.models.dir={folder.parent}", "-Dragbus.models.offline=true"]
         flags += [f"-Dragbus.lanes.inference={lanes}"] if lanes else []
