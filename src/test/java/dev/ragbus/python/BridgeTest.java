@@ -82,11 +82,11 @@ class BridgeTest {
     String code =
         """
         import ragbus.bridge as bridge, sys
-        def leave(**ignored):
+        def knock(**ignored):
             sys.exit(3)
-        bridge._OPERATIONS['leave'] = leave
-        answer = bridge.call('leave', b'{}')
-        del bridge._OPERATIONS['leave']
+        bridge._OPERATIONS['knock'] = knock
+        answer = bridge.call('knock', b'{}')
+        del bridge._OPERATIONS['knock']
         """;
 
     assertThat(TestInterpreter.value(code, "answer[0]")).isEqualTo(false);
