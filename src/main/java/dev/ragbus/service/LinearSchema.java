@@ -48,7 +48,8 @@ final class LinearSchema implements JsonFormatValidator {
   /** Back-references and quotes, which are more than a character. */
   private static final Pattern MORE = Pattern.compile("\\\\[1-9kQ]");
 
-  private static final Pattern WITHOUT_REPETITION = Pattern.compile("(?:[^*+?{(]|\\((?:\\?:)?)*");
+  private static final com.google.re2j.Pattern WITHOUT_REPETITION =
+      com.google.re2j.Pattern.compile("(?:[^*+?{(]|\\((?:\\?:)?)*");
   private static final Pattern ONE_REPETITION =
       Pattern.compile("\\^[^*+?{(|]*(?:[*+?]|\\{[0-9,]*\\})[^*+?{(|]*");
 
