@@ -551,6 +551,10 @@ public final class Front {
       LOG.log(System.Logger.Level.WARNING, "an announcement cannot be read: {0}", unreadable);
       return;
     }
+    if (!cluster.getNodes().contains(told.node())) {
+      // It is cut off, or has just joined: nothing can be sent to it before this node knows of it.
+      return;
+    }
     if (workers.told(told, nanoClock.getAsLong())) {
       firstWorker.tryComplete();
       giveFunctions(told);

@@ -77,8 +77,7 @@ final class Workers {
     for (Worker worker : known.values()) {
       long quietNanos = worker.quietNanos(nowNanos);
       worker.silent(quietNanos > SILENT_INTERVALS * intervalNanos);
-      // One that has just told may be of a node that this one has not heard of yet.
-      boolean left = !nodes.contains(worker.told().node()) && quietNanos > intervalNanos / 5;
+      boolean left = !nodes.contains(worker.told().node());
       if (left || quietNanos > LOST_INTERVALS * intervalNanos) {
         lost.add(worker);
       }

@@ -28,6 +28,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
@@ -310,7 +311,7 @@ class ClusterIT {
               "tls_certificate", certificate.certificate().toString(),
               "tls_key", certificate.key().toString(),
               "tls_authority", certificate.certificate().toString());
-      JsonObject front = new JsonObject(Map.copyOf(secured));
+      JsonObject front = new JsonObject(new HashMap<>(secured));
       deploy(
           front
               .put("members", new JsonArray().add(net + "1").add(net + "2"))

@@ -10,6 +10,7 @@ import dev.ragbus.EmbedRequest;
 import dev.ragbus.Embeddings;
 import dev.ragbus.FunctionCall;
 import dev.ragbus.Health;
+import dev.ragbus.JsonBodies;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelType;
 import dev.ragbus.Ragbus;
@@ -537,5 +538,37 @@ class FrontTest {
     a.service().release();
     Await.result(embedding);
     Await.result(closed);
+  }
+
+  /** When a network is whole again, messages come before the cluster is: none could be answered. */
+  @Test
+  void oneWhoseNodeIsNotInTheClusterIsNoWorkerYet() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    seen(1);
+    JsonObject cutOff =
+        JsonBodies.format(
+            new Announcement(
+                "b",
+                "a node that left",
+                Announcement.State.SERVING,
+                1,
+                0,
+                100,
+                0,
+                100_000,
+                1_000,
+                Map.of("embedding", "fake"),
+                List.of("fake"),
+                List.of(),
+                0,
+                null));
+    nodeB.eventBus().publish(prefix + ".workers", cutOff);
+    a.tells(told -> with(told, Announcement.State.DOWN));
+    seen(0);
+    assertThat(Await.result(ragbus.health()).checks())
+        .extracting(Health.Check::id)
+        .containsExactly("workers", "worker a");
   }
 }
