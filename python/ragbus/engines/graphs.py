@@ -97,14 +97,12 @@ def finish(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints,
 
 
 def _pool(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints, out: Floats) -> None:
-    if hidden.ndim != 3:  # noqa: PLR2004
-        out[:] = hidden
-        return
     lengths = table[:, pooling.LENGTH]
-    if engine.folder.model_type == "sparse":
+    tokens = hidden.ndim == 3  # noqa: PLR2004
+    if tokens and engine.folder.model_type == "sparse":
         pooling.pool_sparse(str(engine.folder.pooling), str(engine.activation), hidden, lengths, out)
         return
-    vectors = pooling.pool(str(engine.folder.pooling), hidden, lengths)
+    vectors = pooling.pool(str(engine.folder.pooling), hidden, lengths) if tokens else hidden
     for layer in layers:
         vectors = layer(vectors)
     out[:] = vectors
