@@ -292,7 +292,7 @@ class StreamSocketTest {
       String id = "r" + i;
       SocketClient client = i % 2 == 0 ? one : two;
       client.send(
-          rerank(id, Collections.nCopies(100, "many words make the work long ".repeat(20))));
+          rerank(id, Collections.nCopies(50, "many words make the work long ".repeat(20))));
       Awaitility.await().until(() -> !client.of(id).isEmpty());
     }
     two.send(rerank("more", List.of("a")));
