@@ -291,8 +291,7 @@ class StreamSocketTest {
     for (int i = 0; i < REQUESTS_PER_CLIENT; i++) {
       String id = "r" + i;
       SocketClient client = i % 2 == 0 ? one : two;
-      client.send(
-          rerank(id, Collections.nCopies(50, "many words make the work long ".repeat(20))));
+      client.send(rerank(id, Collections.nCopies(50, "many words make the work long ".repeat(20))));
       Awaitility.await().until(() -> !client.of(id).isEmpty());
     }
     two.send(rerank("more", List.of("a")));

@@ -57,8 +57,8 @@ class FaultsTest {
           import ragbus.bridge as bridge, ragbus
           if hasattr(engine, 'unbroken'):
               engine.OpenVinoEngine.forward, engine.OpenVinoEngine.finish = engine.unbroken
-          if hasattr(ragbus, 'unbroken_ping'):
-              bridge._OPERATIONS['ping'] = ragbus.unbroken_ping
+          if hasattr(ragbus, 'unbroken_enter'):
+              bridge._OPERATIONS['enter'] = ragbus.unbroken_enter
           if hasattr(ragbus, 'fault_gate'):
               ragbus.fault_gate.set()
           """;
@@ -97,10 +97,10 @@ class FaultsTest {
   private static final String NO_INTERPRETERS =
       """
       import ragbus, ragbus.bridge as bridge
-      ragbus.unbroken_ping = bridge._OPERATIONS['ping']
+      ragbus.unbroken_enter = bridge._OPERATIONS['enter']
       def broken(**ignored):
           raise ImportError('a fault of the environment')
-      bridge._OPERATIONS['ping'] = broken
+      bridge._OPERATIONS['enter'] = broken
       """;
 
   private static final String DEAF =
