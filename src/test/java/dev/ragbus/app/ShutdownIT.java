@@ -193,7 +193,7 @@ class ShutdownIT {
       Promise<Void> done) {
     JsonObject texts =
         new JsonObject()
-            .put("input", new JsonArray(Collections.nCopies(8, "some words ".repeat(60))));
+            .put("input", new JsonArray(Collections.nCopies(4, "some words ".repeat(60))));
     Future<Outcome> answer =
         number % 4 == 0 ? call(client, "nap", 0.1) : post(client, "/v1/embeddings", texts);
     answer.onSuccess(

@@ -148,7 +148,9 @@ class WorkerProcessesTest {
     RagbusOptions options =
         RagbusOptions.from(
             new JsonObject()
-                .put("cluster", cluster.put("isolation", "process"))
+                .put(
+                    "cluster",
+                    new JsonObject().put("isolation", "process").put("workers", 1).mergeIn(cluster))
                 .put("lanes", new JsonObject().put("drain_timeout", drainTimeout)));
     WorkerProcesses.Listener listener =
         new WorkerProcesses.Listener() {
