@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragbus import hosting, model, registry, tokenization
+from ragbus import devices, hosting, model, registry, tokenization
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.tokenization import Cut
 
@@ -185,13 +185,14 @@ def main() -> None:
     arguments.add_argument("--budget", type=int, default=512, help="padded tokens a batch")
     arguments.add_argument("--rows", type=int, default=32, help="rows a batch")
     arguments.add_argument("--order", choices=("length", "arrival"), default="length", help="what runs together")
-    arguments.add_argument("--width-step", type=int, default=16, help="widths are multiples of this: 16 is best in bf16")
+    arguments.add_argument("--width-step", type=int, help="widths are multiples of this (unless given: of what the service takes)")
     chosen = arguments.parse_args()
     hosting.start()  # the same allocator settings, which matter
     texts = chosen.texts.read_text(encoding="utf-8").splitlines()[: chosen.count]
     folder = model.read_folder(chosen.model, "embedding")
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)
     engine, _ = load_engine(chosen.engine, folder, tokens, EngineOptions(lanes=chosen.lanes, precision=chosen.precision))
+    chosen.width_step = chosen.width_step or devices.width_step(engine.device, engine.precision)
     lanes = Lanes(chosen.lanes)
     for line in sys.stdin:
         command, *rest = line.split()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragbus import garbage, hosting, model, pooling, progress, registry, sources, tokenization
+from ragbus import devices, garbage, hosting, model, pooling, progress, registry, sources, tokenization
 from ragbus.convert import plain_json, to_json, to_py
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.errors import RagbusError, describe
@@ -209,6 +209,7 @@ def _load(
         "outputs": runs.outputs,
         "max_tokens": folder.max_tokens,
         "pad_id": tokens.pad_id,
+        "width_step": devices.width_step(runs.device, runs.precision),
         "vocab_size": tokens.vocab_size,
         "engine": runs.name,
         "reason": reason,

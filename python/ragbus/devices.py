@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which device a model runs on: a pure choice among what a machine and its environment have.
+"""Which device a model runs on, a pure choice among what a machine and its environment have, and what suits it.
 
 Devices are named as in a model's option `device`: `cpu`, `cuda` or `cuda:1` (engines onnx and torch), `gpu` or `gpu.1` (engine
 openvino). `auto` takes the first CUDA device where there is one and the CPU elsewhere; OpenVINO's `gpu` is taken only where it
@@ -12,6 +12,7 @@ import ctypes
 import functools
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragbus.errors import RagbusError
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 CPU = "cpu"
 _ASKED = re.compile(r"(auto|cpu|cuda(?::(\d{1,3}))?|gpu(?:[.:](\d{1,3}))?)", re.ASCII)
+# Engines make code for each shape they meet, which takes time and memory, so widths come in steps; docs/performance.md has what
+# they were measured to be worth. AMX computes in tiles of 16 rows: there 37 wide costs more than 48.
+_WIDTH_STEP, _TILE = 8, 16
+_PROCESSOR = Path("/proc/cpuinfo")
 _NO_DRIVER = "there is no NVIDIA driver (libcuda.so.1 cannot be loaded)"
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 
@@ -148,3 +153,17 @@ def ask_driver(driver: Any) -> Present:
         driver.cuDeviceGetName(name, len(name), handle)
         gpus.append(Gpu(index, name.value.decode(errors="replace"), size.value))
     return Present("cuda", tuple(gpus), "" if gpus else "the NVIDIA driver finds no device")
+
+
+def width_step(device: str, precision: str) -> int:
+    """Return what the widths of batches are best multiples of."""
+    return _TILE if device == CPU and precision == "bf16" and _has_tiles() else _WIDTH_STEP
+
+
+@functools.cache
+def _has_tiles() -> bool:
+    """Tell whether the processor multiplies bfloat16 by AMX; Linux alone tells."""
+    try:
+        return "amx_bf16" in _PROCESSOR.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False

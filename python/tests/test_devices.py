@@ -3,13 +3,16 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ragbus import devices
 from ragbus.devices import Device, Gpu, Present
 from ragbus.errors import RagbusError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TWO = Present("cuda", (Gpu(0, "A", 1000), Gpu(1, "B", 2000)))
 NONE = Present("cuda", missing="there is no driver")
@@ -134,3 +137,25 @@ def test_a_machine_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: Driver([9]))
     assert devices.cuda_driver().gpus == (Gpu(0, "GPU 0", 9),)
     devices.cuda_driver.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("flags", "device", "precision", "step"),
+    [
+        ("avx512_bf16 amx_bf16", "cpu", "bf16", 16),
+        ("avx512_bf16 amx_bf16", "cpu", "f32", 8),
+        ("avx512_bf16 amx_bf16", "cuda:0", "bf16", 8),
+        ("avx512_bf16", "cpu", "bf16", 8),
+        (None, "cpu", "bf16", 8),
+    ],
+)
+def test_widths_are_multiples_of_16_where_the_processor_has_tiles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str | None, device: str, precision: str, step: int
+) -> None:
+    processor = tmp_path / "cpuinfo"
+    if flags is not None:
+        processor.write_text(f"flags\t\t: fpu {flags}\n", encoding="ascii")
+    monkeypatch.setattr(devices, "_PROCESSOR", processor)
+    devices._has_tiles.cache_clear()
+    assert devices.width_step(device, precision) == step
+    devices._has_tiles.cache_clear()

@@ -84,6 +84,7 @@ public interface Engine {
    * @param labels the labels of its scores; null for one that makes vectors
    * @param maxTokens the most tokens of a row
    * @param padId the id that fills rows up
+   * @param widthStep what the widths of its batches are multiples of, which the engine says
    * @param engine what runs it
    * @param reason why that engine
    * @param precision the numbers it computes in
@@ -103,6 +104,7 @@ public interface Engine {
       List<String> labels,
       int maxTokens,
       int padId,
+      int widthStep,
       String engine,
       String reason,
       String precision,
@@ -112,19 +114,12 @@ public interface Engine {
       String defaultPromptName,
       boolean normalize,
       ModelQuality quality) {
-    /**
-     * Engines make code for each shape they meet, which takes time and memory, so widths come in
-     * steps; {@code docs/performance.md} says what that was measured to be worth.
-     */
-    private static final int WIDTH_STEP = 8;
-
-    /** In bfloat16 the matrix unit works on blocks of 16: 37 wide costs more than 48. */
-    private static final int BFLOAT16_WIDTH_STEP = 16;
+    /** The width of the shortest batches. */
+    private static final int LEAST_WIDTH = 8;
 
     /** The width of a batch whose longest row has so many tokens. */
     public int paddedLength(int length) {
-      boolean blocks = "bf16".equals(precision) && length > WIDTH_STEP;
-      int step = blocks ? BFLOAT16_WIDTH_STEP : WIDTH_STEP;
+      int step = length > LEAST_WIDTH ? widthStep : LEAST_WIDTH;
       return Math.min(maxTokens, (length + step - 1) / step * step);
     }
   }
