@@ -776,9 +776,8 @@ final class Batcher {
     long padded = (long) width * batch.size();
     counters = counters.ran(batch.size(), tokens, padded);
     metrics.ran(batch.size(), tokens, padded, nanos);
-    // What a pass costs goes by its padded tokens and what each pass costs beside them: a small one
-    // is
-    // no slower by that. The first ones, which meet new shapes, are soon outweighed.
+    // The cost of a pass counts, not its tokens alone: a small one is no slower by that. The first
+    // ones, which meet new shapes, are soon outweighed.
     double cost = padded + BatchLimits.PASS_OVERHEAD_TOKENS;
     double rate = cost * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
     double weight = Math.max(LEAST_WEIGHT_OF_PASS, 1.0 / counters.batches());
