@@ -26,7 +26,7 @@ from chart import chart
 from contenders import PACKAGE, Contenders, Paths, Server
 from figures import FIGURES, GOALS, Layer, Round, layer_table, over, tables
 from pages import write_into
-from parts import IN_TURNS, Amounts, Parts
+from parts import IN_TURNS, WARM_UPS, Amounts, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,10 +110,10 @@ def machine() -> dict[str, Any]:
 def in_turns(parts: Parts, names: list[str], rounds: int) -> list[Round]:
     """Warm all up with the whole work, then take turns; return the rounds."""
     measurements = parts.named(names)
-    warm: Round = {}
     for name, ask in measurements.items():
         print(f"warming up: {name}", flush=True)
-        warm[name] = ask()
+        for _ in range(WARM_UPS.get(name, 1)):
+            ask()
     taken: list[Round] = []
     for number in range(rounds):
         # The other way round every second time, so that neither always follows the other.

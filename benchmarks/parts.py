@@ -21,6 +21,9 @@ CLIENTS = (1, 8, 64)
 SIZES = (1, 32)
 DOCUMENTS = (10, 100, 1_000)
 
+# Whose warm-up is more than one run: of a front and a worker each compiles its own code, from half of the work.
+WARM_UPS = {"worker_many_x1": 4}
+
 
 @dataclass(frozen=True)
 class Amounts:

@@ -31,6 +31,9 @@ import org.junit.jupiter.api.Test;
 
 /** Many calls: none lost, none answered twice, none wrong, no kill that hits another, no leak. */
 class FunctionSoakTest {
+  /** So many calls have everything in place that stays. */
+  private static final int MOST_WARM_UP = 10_000;
+
   private Vertx vertx;
   private TestService service;
   private Ragbus ragbus;
@@ -201,7 +204,7 @@ class FunctionSoakTest {
             "floats", Tensor.of(new float[384 * 8], 8, 384),
             "longs", Tensor.of(new long[100]));
     for (Map.Entry<String, Object> value : values.entrySet()) {
-      repeat(calls, value.getValue());
+      repeat(Math.min(calls, MOST_WARM_UP), value.getValue());
       long blocks = blocks();
       long resident = residentBytes();
       repeat(calls, value.getValue());
