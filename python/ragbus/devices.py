@@ -160,7 +160,6 @@ def width_step(device: str, precision: str) -> int:
     return _TILE if device == CPU and precision == "bf16" and _has_tiles() else _WIDTH_STEP
 
 
-@functools.cache
 def _has_tiles() -> bool:
     """Tell whether the processor multiplies bfloat16 by AMX; Linux alone tells."""
     try:

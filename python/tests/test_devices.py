@@ -156,6 +156,4 @@ def test_widths_are_multiples_of_16_where_the_processor_has_tiles(
     if flags is not None:
         processor.write_text(f"flags\t\t: fpu {flags}\n", encoding="ascii")
     monkeypatch.setattr(devices, "_PROCESSOR", processor)
-    devices._has_tiles.cache_clear()
     assert devices.width_step(device, precision) == step
-    devices._has_tiles.cache_clear()

@@ -24,9 +24,11 @@ import dev.ragbus.cluster.WorkerAddresses;
 import io.vertx.core.Future;
 import io.vertx.core.Handler;
 import io.vertx.core.Vertx;
+import io.vertx.core.eventbus.EventBus;
 import io.vertx.core.eventbus.Message;
 import io.vertx.core.json.JsonObject;
 import java.time.Duration;
+import java.util.Map;
 import java.util.function.Function;
 
 /**
@@ -86,185 +88,157 @@ final class Endpoints {
     this.requests = requests;
   }
 
-  /** How handlers are put on the bus. */
-  private interface Consumers {
-    void add(String address, Handler<Message<Object>> handler);
-  }
-
   /** Serves this Vert.x: on a clustered bus too, other nodes are not. */
   void serveHere() {
     Addresses at = options.bus().addresses();
-    serve(at, at.cancel(), (address, handler) -> vertx.eventBus().localConsumer(address, handler));
+    EventBus bus = vertx.eventBus();
+    handlers(at).forEach(bus::localConsumer);
+    bus.localConsumer(at.cancel(), this::cancel);
   }
 
   /** Serves the fronts of a cluster as one of its workers; anybody in it may cancel. */
   void serveFronts(WorkerAddresses cluster, String worker) {
-    String cancel = options.bus().addresses().cancel();
-    serve(
-        cluster.of(worker),
-        cancel,
-        (address, handler) ->
-            vertx
-                .eventBus()
-                .consumer(
-                    address, address.equals(cancel) ? handler : cluster.guarded(worker, handler)));
+    EventBus bus = vertx.eventBus();
+    handlers(cluster.of(worker))
+        .forEach((address, handler) -> bus.consumer(address, cluster.guarded(worker, handler)));
+    bus.consumer(options.bus().addresses().cancel(), this::cancel);
   }
 
-  private void serve(Addresses at, String cancel, Consumers consumers) {
+  /** What handles the requests at each address. */
+  private Map<String, Handler<Message<Object>>> handlers(Addresses at) {
     Duration embedding = options.python().timeout("embed_texts");
     Duration ranking = options.python().timeout("rerank_texts");
     Duration loading = options.python().timeout("load_model");
     Duration clearing = options.python().timeout("clear_cache");
     Duration other = options.python().defaultTimeout();
-    serve(
-        consumers,
-        at.embed(),
-        "embed",
-        EmbedRequest.class,
-        embedding,
-        (q, c) -> service.ready().embed(q, c));
-    serve(
-        consumers,
-        at.embedSparse(),
-        "embed_sparse",
-        EmbedSparseRequest.class,
-        embedding,
-        (q, c) -> service.ready().embedSparse(q, c));
-    serve(
-        consumers,
-        at.predict(),
-        "predict",
-        PredictRequest.class,
-        embedding,
-        (q, c) -> service.ready().predict(q, c));
-    serve(
-        consumers,
-        at.rerank(),
-        "rerank",
-        RerankRequest.class,
-        ranking,
-        (q, c) -> service.ready().rerank(q, c));
-    serve(
-        consumers,
-        at.rerankStream(),
-        "rerank.stream",
-        RerankRequest.class,
-        ranking,
-        (q, c) -> service.ready().rerankStream(q, c));
-    serve(
-        consumers,
-        at.tokenize(),
-        "tokenize",
-        TokenizeRequest.class,
-        other,
-        (q, c) -> service.ready().tokenize(q, c));
-    serve(
-        consumers,
-        at.decode(),
-        "decode",
-        DecodeRequest.class,
-        other,
-        (q, c) -> service.ready().decode(q, c));
-    serve(
-        consumers,
-        at.loadModel(),
-        "models.load",
-        ModelSpec.class,
-        loading,
-        (q, c) -> service.ready().load(q, c));
-    serve(
-        consumers,
-        at.listModels(),
-        "models.list",
-        NoArguments.class,
-        other,
-        (q, c) -> service.serving().list(q, c));
-    serve(
-        consumers,
-        at.getModel(),
-        "models.get",
-        ModelQuery.class,
-        other,
-        (q, c) -> service.serving().get(q, c));
-    serve(
-        consumers,
-        at.clearModels(),
-        "models.clear",
-        ModelQuery.class,
-        clearing,
-        (q, c) -> service.serving().clear(q, c));
-    serve(
-        consumers,
-        at.registerFunction(),
-        "functions.register",
-        FunctionSpec.class,
-        other,
-        (q, c) -> service.readyFunctions().register(q, c));
-    serve(
-        consumers,
-        at.unregisterFunction(),
-        "functions.unregister",
-        FunctionName.class,
-        other,
-        (q, c) -> service.servingFunctions().unregister(q, c));
-    serve(
-        consumers,
-        at.getFunction(),
-        "functions.get",
-        FunctionQuery.class,
-        other,
-        (q, c) -> service.readyFunctions().get(q, c));
-    serve(
-        consumers,
-        at.listFunctions(),
-        "functions.list",
-        NoArguments.class,
-        other,
-        (q, c) -> service.servingFunctions().list(q, c));
-    serve(
-        consumers,
-        at.callFunction(),
-        "functions.call",
-        FunctionCall.class,
-        service::timeout,
-        (q, c) -> service.readyFunctions().call(q, c));
-    serve(
-        consumers,
-        at.streamFunction(),
-        "functions.stream",
-        FunctionCall.class,
-        service::timeout,
-        (q, c) -> service.readyFunctions().stream(q, c));
-    serve(
-        consumers,
-        at.cleanup(),
-        "memory.cleanup",
-        NoArguments.class,
-        clearing,
-        (q, c) -> service.ready().cleanup(q, c));
-    serve(
-        consumers,
-        at.health(),
-        "health",
-        NoArguments.class,
-        other,
-        (q, c) -> Future.succeededFuture(service.health()));
-    serve(consumers, at.stats(), "stats", NoArguments.class, other, (q, c) -> service.stats());
-    consumers.add(cancel, message -> cancel(message.body()));
+    return Map.ofEntries(
+        endpoint(
+            at.embed(),
+            "embed",
+            EmbedRequest.class,
+            embedding,
+            (q, c) -> service.ready().embed(q, c)),
+        endpoint(
+            at.embedSparse(),
+            "embed_sparse",
+            EmbedSparseRequest.class,
+            embedding,
+            (q, c) -> service.ready().embedSparse(q, c)),
+        endpoint(
+            at.predict(),
+            "predict",
+            PredictRequest.class,
+            embedding,
+            (q, c) -> service.ready().predict(q, c)),
+        endpoint(
+            at.rerank(),
+            "rerank",
+            RerankRequest.class,
+            ranking,
+            (q, c) -> service.ready().rerank(q, c)),
+        endpoint(
+            at.rerankStream(),
+            "rerank.stream",
+            RerankRequest.class,
+            ranking,
+            (q, c) -> service.ready().rerankStream(q, c)),
+        endpoint(
+            at.tokenize(),
+            "tokenize",
+            TokenizeRequest.class,
+            other,
+            (q, c) -> service.ready().tokenize(q, c)),
+        endpoint(
+            at.decode(),
+            "decode",
+            DecodeRequest.class,
+            other,
+            (q, c) -> service.ready().decode(q, c)),
+        endpoint(
+            at.loadModel(),
+            "models.load",
+            ModelSpec.class,
+            loading,
+            (q, c) -> service.ready().load(q, c)),
+        endpoint(
+            at.listModels(),
+            "models.list",
+            NoArguments.class,
+            other,
+            (q, c) -> service.serving().list(q, c)),
+        endpoint(
+            at.getModel(),
+            "models.get",
+            ModelQuery.class,
+            other,
+            (q, c) -> service.serving().get(q, c)),
+        endpoint(
+            at.clearModels(),
+            "models.clear",
+            ModelQuery.class,
+            clearing,
+            (q, c) -> service.serving().clear(q, c)),
+        endpoint(
+            at.registerFunction(),
+            "functions.register",
+            FunctionSpec.class,
+            other,
+            (q, c) -> service.readyFunctions().register(q, c)),
+        endpoint(
+            at.unregisterFunction(),
+            "functions.unregister",
+            FunctionName.class,
+            other,
+            (q, c) -> service.servingFunctions().unregister(q, c)),
+        endpoint(
+            at.getFunction(),
+            "functions.get",
+            FunctionQuery.class,
+            other,
+            (q, c) -> service.readyFunctions().get(q, c)),
+        endpoint(
+            at.listFunctions(),
+            "functions.list",
+            NoArguments.class,
+            other,
+            (q, c) -> service.servingFunctions().list(q, c)),
+        endpoint(
+            at.callFunction(),
+            "functions.call",
+            FunctionCall.class,
+            service::timeout,
+            (q, c) -> service.readyFunctions().call(q, c)),
+        endpoint(
+            at.streamFunction(),
+            "functions.stream",
+            FunctionCall.class,
+            service::timeout,
+            (q, c) -> service.readyFunctions().stream(q, c)),
+        endpoint(
+            at.cleanup(),
+            "memory.cleanup",
+            NoArguments.class,
+            clearing,
+            (q, c) -> service.ready().cleanup(q, c)),
+        endpoint(
+            at.health(),
+            "health",
+            NoArguments.class,
+            other,
+            (q, c) -> Future.succeededFuture(service.health())),
+        endpoint(at.stats(), "stats", NoArguments.class, other, (q, c) -> service.stats()));
   }
 
-  private <Q extends Record, R extends Record> void serve(
-      Consumers consumers,
+  private <Q extends Record, R extends Record> Map.Entry<String, Handler<Message<Object>>> endpoint(
       String address,
       String name,
       Class<Q> type,
       Duration maxTimeout,
       BusEndpoint.Operation<Q, R> operation) {
-    serve(consumers, address, name, type, request -> maxTimeout, operation);
+    return endpoint(address, name, type, request -> maxTimeout, operation);
   }
 
-  private <Q extends Record, R extends Record> void serve(
-      Consumers consumers,
+  private <Q extends Record, R extends Record> Map.Entry<String, Handler<Message<Object>>> endpoint(
       String address,
       String name,
       Class<Q> type,
@@ -279,11 +253,12 @@ final class Endpoints {
             metrics.operation(name),
             requests,
             System::nanoTime);
-    consumers.add(address, endpoint::handle);
+    return Map.entry(address, endpoint::handle);
   }
 
-  private void cancel(Object body) {
-    String requestId = body instanceof JsonObject json ? json.getString("request_id") : null;
+  private void cancel(Message<JsonObject> message) {
+    JsonObject body = message.body();
+    String requestId = body == null ? null : body.getString("request_id");
     if (RequestIds.valid(requestId)) {
       service.cancel(requestId);
     }
