@@ -24,15 +24,15 @@ BARS = (
     ("sentence-transformers on torch", "torch", "#9aa0a6"),
     ("raw ONNX Runtime float32, like lengths together", "onnx_by_length", "#9aa0a6"),
     ("raw ONNX Runtime float32, in order of arrival", "onnx", "#9aa0a6"),
-    ("server at --url, 64 clients, 1 text", "url_64x1", "#9aa0a6"),
 )
 LEFT, WIDTH, RIGHT, ROW, TOP = 330, 460, 80, 26, 34
 STYLE = "text{font:13px sans-serif;fill:#202124}@media(prefers-color-scheme:dark){text{fill:#e8eaed}}"
 
 
-def chart(rounds: Sequence[Round]) -> str:
-    """Return the bars of what the rounds have."""
-    found = [(title, colour, over(rounds, Figure(title, value(name)))) for title, name, colour in BARS]
+def chart(rounds: Sequence[Round], servers: Sequence[str]) -> str:
+    """Return the bars of what the rounds have, of servers that were given too."""
+    given = [(f"{server}, HTTP, 64 clients, 1 text", f"{server}_64x1", "#9aa0a6") for server in servers]
+    found = [(title, colour, over(rounds, Figure(title, value(name)))) for title, name, colour in (*BARS, *given)]
     bars = [(title, colour, one) for title, colour, one in found if one is not None]
     longest = max((one["max"] for _, _, one in bars), default=1.0)
     height = TOP + ROW * len(bars) + 10

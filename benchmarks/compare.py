@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from chart import chart
 from contenders import PACKAGE, Contenders, Paths, Server
-from figures import FIGURES, GOALS, Layer, Round, layer_table, over, tables
+from figures import Layer, Round, figures, goals, layer_table, over, tables
 from pages import write_into
 from parts import IN_TURNS, WARM_UPS, Amounts, Parts
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FEATURES = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
 PARTS = (*IN_TURNS, "start", "layers")
+URL_HELP = "a server with OpenAI's /v1/embeddings, to be measured too; may be repeated, and the goals are held against the first"
 
 
 @contextlib.contextmanager
@@ -151,8 +152,8 @@ def arguments() -> argparse.Namespace:
     found.add_argument("--torch-python", help="a Python that has sentence-transformers, to be measured too")
     found.add_argument("--torch-model", help="the folder or name of the model for it")
     found.add_argument("--document", type=Path, help="also write the tables into this page, and figures.svg beside it")
-    found.add_argument("--url", help="a server with OpenAI's /v1/embeddings, to be measured too")
-    found.add_argument("--url-model", default="all-MiniLM-L6-v2", help="the name of its model")
+    found.add_argument("--url", action="append", default=[], metavar="NAME=URL", help=URL_HELP)
+    found.add_argument("--url-model", default="all-MiniLM-L6-v2", help="the name of their model")
     return found.parse_args()
 
 
@@ -180,10 +181,12 @@ def main() -> None:
         torch_model=chosen.torch_model,
     )
     amounts = Amounts(chosen.queries, chosen.callers, chosen.callers_of_many, chosen.documents)
-    url = Server(chosen.url.rstrip("/"), chosen.url_model) if chosen.url else None
+    servers = {name: Server(url.rstrip("/"), chosen.url_model) for name, _, url in (it.partition("=") for it in chosen.url)}
+    if not all(it.url for it in servers.values()):
+        raise SystemExit("--url takes NAME=URL")
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
-        parts = Parts(Contenders(paths, stack), amounts, url)
+        parts = Parts(Contenders(paths, stack), amounts, servers)
         taken = in_turns(parts, [name for name in IN_TURNS if name in only], chosen.rounds)
     if "start" in only:
         print("measuring starts", flush=True)
@@ -201,17 +204,17 @@ def main() -> None:
         "machine": about,
         "rounds": chosen.rounds,
         "java_flags": chosen.java_flag,
-        "figures": {figure.title: over(taken, figure) for figure in (*GOALS, *FIGURES)},
+        "figures": {figure.title: over(taken, figure) for figure in (*goals(list(servers)), *figures(list(servers)))},
         "layers": [asdict(layer) for layer in alone],
         "every_round": taken,
     }
-    written = f"{said}\n\n{tables(taken)}{layer_table(alone)}"
+    written = f"{said}\n\n{tables(taken, list(servers))}{layer_table(alone)}"
     (chosen.out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (chosen.out / "result.md").write_text(written, encoding="utf-8")
-    (chosen.out / "figures.svg").write_text(chart(taken), encoding="utf-8")
+    (chosen.out / "figures.svg").write_text(chart(taken, list(servers)), encoding="utf-8")
     if chosen.document:
         write_into(chosen.document, "benchmarks/run.sh", f"{written}\n![Texts a second](figures.svg)\n")
-        chosen.document.with_name("figures.svg").write_text(chart(taken), encoding="utf-8")
+        chosen.document.with_name("figures.svg").write_text(chart(taken, list(servers)), encoding="utf-8")
     print(f"\n{written}\nwritten to {chosen.out / 'result.md'} and {chosen.out / 'result.json'}")
 
 

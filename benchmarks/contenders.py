@@ -141,7 +141,8 @@ class Contenders:
     def raw(self, name: str = "raw", *flags: str) -> Measured:
         """Return an engine in plain CPython."""
         paths = self.paths
-        command = [paths.python, str(HERE / "raw_engine.py"), paths.model, paths.texts, *flags]
+        cache = str(Path(paths.model).parents[1])
+        command = [paths.python, str(HERE / "raw_engine.py"), paths.model, paths.texts, "--cache", cache, *flags]
         return self._process(name, command, PYTHONPATH=paths.package, TOKENIZERS_PARALLELISM="false")
 
     def onnx(self) -> Measured:

@@ -81,14 +81,27 @@ def most_resident(prefix: str) -> Callable[[Round], float]:
     return lambda one: max(float(found["resident_mb"]) for name, found in one.items() if name.startswith(prefix))
 
 
-GOALS = (
+def goals(servers: Sequence[str]) -> tuple[Figure, ...]:
+    """Return the goals; those over another server are held against the first."""
+    return (*_OVER_ONNX, *_over(servers[0] if servers else "a server at `--url` (TEI)"), *_OTHER_GOALS)
+
+
+def _over(server: str) -> tuple[Figure, ...]:
+    return (
+        Figure(f"the same at default precision over {server}", ratio("http_64x1", f"{server}_64x1"), at_least=4),
+        Figure(f"the same with int8 over {server}", ratio("int8_64x1", f"{server}_64x1"), at_least=6),
+        Figure(f"p99 over that of {server}", ratio("http_64x1", f"{server}_64x1", "p99_ms"), at_most=0.5),
+    )
+
+
+_OVER_ONNX = (
     Figure(
         "HTTP, 64 clients, one text a request, over raw ONNX Runtime float32", ratio("http_64x1", "onnx", "tokens_s"), at_least=1.6
     ),
     Figure("the same with int8", ratio("int8_64x1", "onnx", "tokens_s"), at_least=2.4),
-    Figure("the same over the server at `--url` (TEI)", ratio("http_64x1", "url_64x1"), at_least=4),
-    Figure("the same with int8 over that server", ratio("int8_64x1", "url_64x1"), at_least=6),
-    Figure("its p99 over that server's", ratio("http_64x1", "url_64x1", "p99_ms"), at_most=0.5),
+)
+
+_OTHER_GOALS = (
     Figure("requests of 32, bus over langchain4j float32", ratio("bus_8x32", "langchain4j_float"), at_least=2),
     Figure("requests of 32, bus over langchain4j quantised", ratio("bus_8x32", "langchain4j_quantised"), at_least=1.5),
     Figure("one text a request, many callers, bus over the raw engine", ratio("bus_many_x1", "raw"), at_least=0.95),
@@ -111,7 +124,17 @@ GOALS = (
 )
 
 
-def _throughputs() -> tuple[Figure, ...]:
+def figures(servers: Sequence[str]) -> tuple[Figure, ...]:
+    """Return what has no goal."""
+    return (*_throughputs(servers), *_ratios(servers), *_OTHER_FIGURES)
+
+
+def _ratios(servers: Sequence[str]) -> list[Figure]:
+    cells = [f"{clients}x{size}" for clients in CLIENTS for size in SIZES]
+    return [Figure(f"HTTP over {server}, {it}", ratio(f"http_{it}", f"{server}_{it}")) for server in servers for it in cells]
+
+
+def _throughputs(servers: Sequence[str]) -> list[Figure]:
     found = [
         Figure("raw engine (OpenVINO), all texts known at once", value("raw"), "texts/s"),
         Figure("raw ONNX Runtime float32, 32 texts a batch in order of arrival", value("onnx"), "texts/s"),
@@ -120,7 +143,7 @@ def _throughputs() -> tuple[Figure, ...]:
         Figure("langchain4j quantised, requests of 32", value("langchain4j_quantised"), "texts/s"),
         Figure("sentence-transformers on torch, batches of 32", value("torch"), "texts/s"),
     ]
-    for name, title in (("bus", "bus"), ("http", "HTTP"), ("url", "`--url`")):
+    for name, title in (("bus", "bus"), ("http", "HTTP"), *zip(servers, servers, strict=True)):
         for clients in CLIENTS:
             for size in SIZES:
                 key = f"{name}_{clients}x{size}"
@@ -131,11 +154,10 @@ def _throughputs() -> tuple[Figure, ...]:
         found.append(Figure(f"bus, many x {size}, p99", value(f"bus_many_x{size}", "p99_ms"), "ms"))
         found.append(Figure(f"HTTP, int8, 64 x {size}", value(f"int8_64x{size}"), "texts/s"))
         found.append(Figure(f"HTTP, -Xmx64m, 64 x {size}", value(f"small_64x{size}"), "texts/s"))
-    return tuple(found)
+    return found
 
 
-FIGURES = (
-    *_throughputs(),
+_OTHER_FIGURES = (
     Figure("HTTP, 64 x 1, over raw ONNX Runtime with like lengths together", ratio("http_64x1", "onnx_by_length", "tokens_s")),
     Figure("HTTP over bus, 64 x 1", ratio("http_64x1", "bus_64x1")),
     Figure("HTTP over bus, 64 x 32", ratio("http_64x32", "bus_64x32")),
@@ -206,12 +228,12 @@ def _row(figure: Figure, found: dict[str, float] | None) -> str:
     return f"| {figure.title} | {figure.goal()} | {_numbers(figure, found)} | {figure.met(found['median'])} |"
 
 
-def tables(rounds: Sequence[Round]) -> str:
+def tables(rounds: Sequence[Round], servers: Sequence[str]) -> str:
     """Return the goals and the figures as Markdown."""
-    goals = [_row(figure, over(rounds, figure)) for figure in GOALS]
-    lines = ["| figure | goal | median | least | most | |", "|---|---|---:|---:|---:|---|", *goals, ""]
+    lines = ["| figure | goal | median | least | most | |", "|---|---|---:|---:|---:|---|"]
+    lines += [*(_row(figure, over(rounds, figure)) for figure in goals(servers)), ""]
     lines += ["| figure | median | least | most |", "|---|---:|---:|---:|"]
-    for figure in FIGURES:
+    for figure in figures(servers):
         found = over(rounds, figure)
         if found is not None:
             lines.append(f"| {figure.title} | {_numbers(figure, found)} |")

@@ -21,8 +21,9 @@ CLIENTS = (1, 8, 64)
 SIZES = (1, 32)
 DOCUMENTS = (10, 100, 1_000)
 
-# Whose warm-up is more than one run: of a front and a worker each compiles its own code, from half of the work.
-WARM_UPS = {"worker_many_x1": 4}
+# Whose warm-up is more than one run: single texts are so many requests that the JVM compiles for as long, and of a front and a
+# worker each compiles its own code.
+WARM_UPS = {"bus_many_x1": 4, "worker_many_x1": 4}
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,18 @@ def together(processes: list[Measured], command: str) -> Answer:
     return {"texts_s": texts / seconds, "seconds": seconds, "cpu_seconds": sum(answer["cpu_seconds"] for answer in answers)}
 
 
+def _itself(server: Server) -> Server:
+    return server
+
+
 class Parts:
     """The parts by name; each gives its measurements, and starts no process before it is asked."""
 
-    def __init__(self, contenders: Contenders, amounts: Amounts, url: Server | None) -> None:
-        """Measure so much on these contenders, and on a server elsewhere where one is given."""
+    def __init__(self, contenders: Contenders, amounts: Amounts, servers: dict[str, Server]) -> None:
+        """Measure so much on these contenders, and on the servers that others have started, by name."""
         self._contenders = contenders
         self._amounts = amounts
-        self._url = url
+        self._servers = servers
 
     def _grid(self, name: str, server: Callable[[], Server]) -> Measurements:
         def ask(size: int, clients: int) -> Answer:
@@ -90,9 +95,11 @@ class Parts:
         return self._grid("http", self._contenders.server)
 
     def url(self) -> Measurements:
-        """Return a server that was given."""
-        url = self._url
-        return {} if url is None else self._grid("url", lambda: url)
+        """Return the servers that were given."""
+        found: Measurements = {}
+        for name, server in self._servers.items():
+            found |= self._grid(name, partial(_itself, server))
+        return found
 
     def int8(self) -> Measurements:
         """Return the application with its model in int8."""

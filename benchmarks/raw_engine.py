@@ -2,8 +2,9 @@
 """The engine at its best, in plain CPython: what Ragbus on the bus is measured against.
 
 The same model file through the same compiled graph (OpenVINO, pooling inside), the same precision, one stream and one
-compute thread a lane, an infer request a lane. All texts are known at once, so like lengths go together perfectly,
-within the budget that the service has too. There is no queue, no bus, no JVM, and nobody waits for a single answer.
+compute thread a lane, an infer request a lane; a single query has all threads. All texts are known at once, so like lengths go
+together perfectly, within the budget that the service has too. There is no queue, no bus, no JVM, and nobody waits for a single
+answer.
 
 Reads commands from standard input, one a line, and answers each with a line of JSON:
 
@@ -63,8 +64,8 @@ def padded(length: int, step: int, most: int) -> int:
     return min(most, -(-length // step) * step if length > SHORT else SHORT)
 
 
-def run(engine: Engine, rows: Sequence[list[int]], step: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Run rows as one padded batch."""
+def run(engine: Engine, rows: Sequence[list[int]], step: int, *, alone: bool = False) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Run rows as one padded batch; `alone` as in `Engine.forward`."""
     width = padded(max(map(len, rows)), step, engine.folder.max_tokens)
     ids = np.full((len(rows), width), engine.tokens.pad_id, np.int32)
     table = np.empty((len(rows), 4), np.int32)
@@ -72,7 +73,7 @@ def run(engine: Engine, rows: Sequence[list[int]], step: int) -> np.ndarray[Any,
         ids[at, : len(row)] = row
         table[at] = (len(row), len(row), 0, FLAGS_FINISH)
     out = np.empty((len(rows), engine.outputs), np.float32)
-    engine.finish(engine.forward(ids, table, out), table, out)
+    engine.finish(engine.forward(ids, table, out, alone=alone), table, out)
     return out
 
 
@@ -90,14 +91,14 @@ class Lanes:
 
 
 def query(engine: Engine, calls: int, step: int) -> dict[str, Any]:
-    """Measure one short query at a time."""
+    """Measure one short query at a time, which has the compute threads of all lanes."""
     cut = Cut(engine.folder.max_tokens)
     parts = np.empty((calls, 2))
     for at in range(calls):
         started = time.perf_counter()
         rows = engine.tokenize([QUERY], cut, pair=False)
         tokenised = time.perf_counter()
-        run(engine, [rows[0].ids], step)
+        run(engine, [rows[0].ids], step, alone=True)
         parts[at] = (tokenised - started, time.perf_counter() - tokenised)
     millis = np.sort(parts.sum(axis=1)) * 1e3
     return {
@@ -186,8 +187,10 @@ def main() -> None:
     arguments.add_argument("--rows", type=int, default=32, help="rows a batch")
     arguments.add_argument("--order", choices=("length", "arrival"), default="length", help="what runs together")
     arguments.add_argument("--width-step", type=int, help="widths are multiples of this (unless given: of what the service takes)")
+    arguments.add_argument("--cache", type=Path, help="Ragbus's cache folder, for the same copy of the weights as the service has")
     chosen = arguments.parse_args()
-    hosting.start()  # the same allocator settings, which matter
+    # The allocator's settings and the copy of the weights matter.
+    hosting.start(cache_folder=str(chosen.cache) if chosen.cache else None)
     texts = chosen.texts.read_text(encoding="utf-8").splitlines()[: chosen.count]
     folder = model.read_folder(chosen.model, "embedding")
     tokens = tokenization.load(folder.folder / "tokenizer.json", pad_id=folder.pad_id, lowercase=folder.lowercase)

@@ -102,11 +102,11 @@ def _texts(count: int) -> list[Text]:
     return texts
 
 
-def forward(handle: int, rows: int, width: int, run: int) -> bytes | None:
+def forward(handle: int, rows: int, width: int, run: int, alone: bool = False) -> bytes | None:
     """Run a batch in the bound buffers, as the run of a number of its own; return None, or a failure.
 
     `ints` holds length, boundary, dimensions and flags of each row, then rows x width padded ids; rows x outputs values go to
-    `floats`. Those of a sparse model that are not 0 are handed over as `pooling.pack_sparse` does.
+    `floats`. Those of a sparse model that are not 0 are handed over as `pooling.pack_sparse` does. `alone`: see `Engine.forward`.
     """
     try:
         engine = registry.get(handle).engine
@@ -119,7 +119,8 @@ def forward(handle: int, rows: int, width: int, run: int) -> bytes | None:
         out = floats[: rows * outputs].reshape(rows, outputs)
         _runs[run] = engine.cancellation()
         try:
-            engine.finish(engine.forward(ints[start:stop].reshape(rows, width), table, out), table, out)
+            hidden = engine.forward(ints[start:stop].reshape(rows, width), table, out, alone=alone)
+            engine.finish(hidden, table, out)
         finally:
             del _runs[run]
         if sparse:

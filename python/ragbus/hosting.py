@@ -32,7 +32,7 @@ MAX_RECURSION = 5_000
 # left at 128 KB, each large array would be mapped and faulted in anew.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MADV_DONTNEED = 4
-_MALLOC_SETTINGS = ((_M_ARENA_MAX, 2), (_M_TRIM_THRESHOLD, 32 << 20), (_M_MMAP_THRESHOLD, 4 << 20))
+_MALLOC_SETTINGS = ((_M_ARENA_MAX, 2), (_M_TRIM_THRESHOLD, 4 << 20), (_M_MMAP_THRESHOLD, 4 << 20))
 
 _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",

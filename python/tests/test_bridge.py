@@ -159,9 +159,9 @@ def test_a_model_unloaded_while_it_runs_runs_to_its_end(
     engine_type = type(registry.get(model["handle"]).engine)
     run = engine_type.forward
 
-    def unload_within(self: Any, *args: Any) -> Any:
+    def unload_within(self: Any, *args: Any, **options: Any) -> Any:
         ask("unload", handle=model["handle"])
-        return run(self, *args)
+        return run(self, *args, **options)
 
     monkeypatch.setattr(engine_type, "forward", unload_within)
     np.testing.assert_array_equal(lane.forward(model, tokens), expected)

@@ -7,16 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import openvino as ov
+import pytest
 from conftest import CROSS_ENCODER
+from openvino import opset13 as op
 
 from ragbus import hosting, model
 from ragbus.engines import mapped
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def folder() -> model.ModelFolder:
@@ -32,6 +31,22 @@ def test_a_copy_is_made_once_and_holds_the_same_graph(tmp_path: Path) -> None:
     assert again.stat().st_mtime_ns == made
     assert len(core.read_model(str(first)).inputs) == len(core.read_model(str(folder().weights)).inputs)
     assert [it.name for it in (tmp_path / "ir").iterdir()] == [first.parent.name]
+
+
+def test_a_copy_in_half_the_size_is_another(tmp_path: Path) -> None:
+    core = ov.Core()
+    whole, half = mapped.ir_of(core, folder(), tmp_path), mapped.ir_of(core, folder(), tmp_path, half=True)
+    assert whole != half
+    sizes = [it.with_suffix(".bin").stat().st_size for it in (whole, half)]
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+@pytest.mark.parametrize(("weight", "fits"), [(65_000.0, True), (-70_000.0, False), (float("nan"), False)])
+def test_what_float16_cannot_hold_stays_as_it_is(weight: float, fits: bool) -> None:
+    ids = op.parameter(ov.PartialShape([-1, 2]), np.float32)
+    mask = op.constant(np.float32(-3e38))  # a single number, which OpenVINO leaves as it is
+    model = ov.Model([op.add(op.multiply(ids, op.constant(np.array([1, weight], np.float32))), mask)], [ids])
+    assert mapped._fits_half(model) == fits
 
 
 def test_without_a_cache_the_weights_are_read_where_they_are() -> None:
@@ -61,7 +76,9 @@ def test_a_file_that_is_not_mapped_is_left_alone(tmp_path: Path) -> None:
 
 FULL_DISK = """
 import resource, signal, sys
+import numpy as np
 import openvino as ov
+import pytest
 from conftest import CROSS_ENCODER
 from pathlib import Path
 from ragbus import model

@@ -133,12 +133,36 @@ def test_an_unknown_input_is_named(save: Callable[..., str]) -> None:
         ask("load", name="made", path=save(graph("input_ids", "pixel_values")))
 
 
-def run(engine: Any, rows: int, width: int) -> Any:
+def run(engine: Any, rows: int, width: int, *, alone: bool = False) -> Any:
     """Run a batch of rows that are alike."""
     table = np.tile(np.array([width, width, 0, 1], np.int32), (rows, 1))
     out = np.zeros((rows, engine.outputs), np.float32)
-    engine.finish(engine.forward(np.full((rows, width), 2000, np.int32), table, out), table, out)
+    engine.finish(engine.forward(np.full((rows, width), 2000, np.int32), table, out, alone=alone), table, out)
     return out
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_a_run_that_is_alone_comes_to_the_same(precision: str, load: Callable[..., Any]) -> None:
+    engine: Any = registry.get(load(precision=precision)["handle"]).engine
+    assert engine.graph_alone is not engine.graph
+    for rows, width in ((1, 8), (3, 40), (1, 256)):
+        beside, alone = run(engine, rows, width), run(engine, rows, width, alone=True)
+        np.testing.assert_allclose(alone, beside, atol=1e-6 if precision == "f32" else 4e-3)
+
+
+def test_one_lane_and_large_models_have_one_graph(load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    single: Any = registry.get(load(lanes=1)["handle"]).engine
+    assert single.graph_alone is single.graph
+    monkeypatch.setattr(engine_module, "_MOST_BYTES_TWICE", 1 << 20)
+    large: Any = registry.get(load(name="large")["handle"]).engine
+    assert large.graph_alone is large.graph
+    np.testing.assert_array_equal(run(large, 1, 8, alone=True), run(large, 1, 8))
+
+
+def test_half_the_weights_in_bfloat16_lose_nothing_of_it(load: Callable[..., Any], lane: Lane) -> None:
+    texts = ["refund policy", "How tall is Mont Blanc?", "word " * 60]
+    exact, less = lane.embed(load(), texts), lane.embed(load(precision="bf16"), texts)
+    assert (exact * less).sum(axis=1).min() > 0.9998
 
 
 LONG = 512, 256  # some ten seconds of work
@@ -147,7 +171,7 @@ LONG = 512, 256  # some ten seconds of work
 def ready_to_end_runs(load: Callable[..., Any]) -> Any:
     """Load; runs may be ended from their begin on, however long this machine took to compile the model."""
     engine: Any = registry.get(load()["handle"]).engine
-    engine.graph._compile_seconds = 0.0
+    engine.graph._compile_seconds = engine.graph_alone._compile_seconds = 0.0
     return engine
 
 
@@ -167,19 +191,20 @@ def test_a_run_is_ended_and_nobody_else_is_harmed(load: Callable[..., Any]) -> N
             np.testing.assert_array_equal(lane.submit(run, engine, 2, 16).result(), expected)
 
 
-def test_a_run_is_ended_in_its_middle(load: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_run_is_ended_in_its_middle(alone: bool, load: Callable[..., Any]) -> None:
     engine = ready_to_end_runs(load)
-    expected = run(engine, 2, 16)
+    expected = run(engine, 2, 16, alone=alone)
     cancel = engine.cancellation()
     timer = threading.Timer(1.5, cancel)
     timer.start()
     with pytest.raises(RagbusError, match=r"the run was cancelled$"):
-        run(engine, *LONG)
+        run(engine, *LONG, alone=alone)
     timer.join()
     for _ in range(4):
-        np.testing.assert_array_equal(run(engine, 2, 16), expected)
+        np.testing.assert_array_equal(run(engine, 2, 16, alone=alone), expected)
     cancel()  # of a run that has ended
-    np.testing.assert_array_equal(run(engine, 2, 16), expected)
+    np.testing.assert_array_equal(run(engine, 2, 16, alone=alone), expected)
 
 
 @pytest.mark.parametrize(("lanes", "ends_infer"), [(1, False), (2, True)])

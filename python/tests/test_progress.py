@@ -115,8 +115,8 @@ def test_a_load_cancelled_while_it_converts_its_weights(load_id: str, tmp_path: 
     seen: list[str] = []
     write = mapped._write
 
-    def write_then_cancel(*args: Any) -> None:
-        write(*args)
+    def write_then_cancel(*args: Any, half: bool) -> None:
+        write(*args, half=half)
         seen.append(progress.read(load_id)["phase"])
         progress.cancel(load_id)
 

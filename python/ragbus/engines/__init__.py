@@ -96,10 +96,11 @@ class Engine(Protocol):
         """
         ...
 
-    def forward(self, ids: Ints, table: Ints, out: Floats) -> Floats:
+    def forward(self, ids: Ints, table: Ints, out: Floats, *, alone: bool = False) -> Floats:
         """Run the model on rows x width padded ids; return what is of each token (rank 3), or rows x outputs in `out` itself.
 
-        `table` is rows x 4: length, boundary, dimensions, flags.
+        `table` is rows x 4: length, boundary, dimensions, flags. With `alone` no other lane has anything to run now: an engine
+        that can takes the compute threads of all lanes.
         """
         ...
 

@@ -109,10 +109,11 @@ def _pool(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints, 
 
 
 def try_out(engine: Engine) -> None:
-    """Run one short row: what cannot run is found at load, and the weights are laid out for the device by then."""
+    """Run one short row each way: what cannot run is found at load, and the weights are laid out for the device by then."""
     ids, table = np.full((1, 8), engine.tokens.pad_id, np.int32), np.array([[8, 8, 0, 0]], np.int32)
     out = np.zeros((1, engine.outputs), np.float32)
     try:
-        engine.finish(engine.forward(ids, table, out), table, out)
+        for alone in (True, False):
+            engine.finish(engine.forward(ids, table, out, alone=alone), table, out)
     except Exception as error:
         raise RagbusError("RUNTIME", f"cannot run the weights {engine.folder.weights}: {error}") from error

@@ -3,6 +3,10 @@
 
 A compiled model holds its weights twice: as it runs them, and as it read them. ONNX is read into memory of the process; IR is
 mapped, so that what is no longer needed can be given back (all-MiniLM-L6-v2: 85 MB), and is read in a fifth of the time.
+
+Where a model runs in bfloat16, its copy is in float16: OpenVINO then lays weights out straight from the file, where float32 would
+first become a bfloat16 copy that stays; and embeddings are read where they are mapped, which is half as much (together 43 MB).
+float16 has three more bits than bfloat16, so it takes no precision from it.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import openvino as ov
 
 from ragbus import hosting, progress
@@ -25,17 +30,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("ragbus")
 
 
-def ir_of(core: ov.Core, folder: ModelFolder, cache: Path | None) -> Path:
-    """Return the weights as IR: themselves if they are, else a copy in the cache; themselves too where none can be made."""
+def ir_of(core: ov.Core, folder: ModelFolder, cache: Path | None, *, half: bool = False) -> Path:
+    """Return the weights as IR: themselves if they are, else a copy in the cache; themselves too where none can be made.
+
+    With `half` the copy is in float16, unless a weight is too large for that.
+    """
     weights = folder.weights
     if cache is None or weights.suffix != ".onnx":
         return weights
-    copy = cache / "ir" / _key(folder)
+    copy = cache / "ir" / _key(folder, half=half)
     if not (copy / "model.xml").is_file():
         progress.step("converting")
         model = read(core, weights)
         try:
-            _write(model, copy)
+            _write(model, copy, half=half and _fits_half(model))
         except (OSError, RuntimeError) as error:
             log.warning("no copy of %s can be kept, so it takes more memory: %s", weights, error)
             return weights
@@ -65,18 +73,26 @@ def read(core: ov.Core, weights: Path) -> ov.Model:
         return core.read_model(str(Path(scratch) / weights.name))
 
 
-def _key(folder: ModelFolder) -> str:
+def _key(folder: ModelFolder, *, half: bool) -> str:
     stat = folder.weights.stat()
-    state = (str(folder.weights.resolve()), stat.st_mtime_ns, stat.st_size, folder.weights_bytes(), ov.get_version())
+    state = (str(folder.weights.resolve()), stat.st_mtime_ns, stat.st_size, folder.weights_bytes(), ov.get_version(), half)
     return hashlib.sha256(repr(state).encode()).hexdigest()[:32]
 
 
-def _write(model: ov.Model, copy: Path) -> None:
+def _fits_half(model: ov.Model) -> bool:
+    """Return whether float16 holds all weights. Single numbers do not count: OpenVINO leaves those that do not fit as they are."""
+    constants = (node for node in model.get_ops() if node.get_type_name() == "Constant")
+    weights = (node.data for node in constants if node.get_element_type() == ov.Type.f32)
+    most = np.finfo(np.float16).max
+    return all(np.abs(it).max() <= most for it in weights if it.size > 1)
+
+
+def _write(model: ov.Model, copy: Path, *, half: bool) -> None:
     """Write a copy whole or not at all; another process may be doing the same."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=copy.parent, prefix="draft-"))
     try:
-        ov.save_model(model, str(draft / "model.xml"), compress_to_fp16=False)
+        ov.save_model(model, str(draft / "model.xml"), compress_to_fp16=half)
         os.rename(draft, copy)  # noqa: PTH104 - Path.rename would replace an empty folder silently
     except OSError:
         if not (copy / "model.xml").is_file():

@@ -58,7 +58,7 @@ class OnnxEngine:
         run = self._lane.run = ort.RunOptions()
         return lambda: setattr(run, "terminate", True)
 
-    def forward(self, ids: Ints, table: Ints, out: Floats) -> Floats:  # noqa: ARG002 - as the protocol has it
+    def forward(self, ids: Ints, table: Ints, out: Floats, *, alone: bool = False) -> Floats:  # noqa: ARG002 - as the protocol has it
         """Run the session; the result is ONNX Runtime's own memory."""
         run = self._lane.__dict__.pop("run", None) or ort.RunOptions()
         feeds = _feeds(self.inputs, ids, table)

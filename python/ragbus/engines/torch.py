@@ -60,7 +60,7 @@ class TorchEngine:
         """Return what does nothing: torch has no way to end a run."""
         return _nothing
 
-    def forward(self, ids: Ints, table: Ints, out: Floats) -> Floats:
+    def forward(self, ids: Ints, table: Ints, out: Floats, *, alone: bool = False) -> Floats:  # noqa: ARG002 - as the protocol has it
         """Run the modules; the result is copied into `out`."""
         out[:] = self.run(ids, table).numpy()
         return out

@@ -229,7 +229,8 @@ final class Bridge implements AutoCloseable {
         ints.put(model.padId());
       }
     }
-    Object answer = interpreter.invoke("forward", model.handle(), rows.size(), width, run);
+    Object answer =
+        interpreter.invoke("forward", model.handle(), rows.size(), width, run, call.alone());
     if (answer instanceof byte[] json) {
       throw failure(json);
     }

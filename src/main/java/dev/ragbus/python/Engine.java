@@ -151,8 +151,10 @@ public interface Engine {
    *
    * @param model the model
    * @param rows the rows
+   * @param alone whether no other lane has anything to run now, so that it may have the compute
+   *     threads of all
    */
-  record ForwardCall(Model model, List<TokenRow> rows) {
+  record ForwardCall(Model model, List<TokenRow> rows, boolean alone) {
     /** The widths that the rows would have alone. */
     public int[] paddedLengths() {
       return rows.stream().mapToInt(row -> model.paddedLength(row.length())).toArray();
@@ -189,6 +191,7 @@ public interface Engine {
    * @param texts the texts
    * @param dimensions as in {@link TokenRow}
    * @param finish as in {@link TokenRow}
+   * @param alone as in {@link ForwardCall}
    * @param suits asked on the lane's thread whether the rows are to be run together, now
    */
   record DirectCall(
@@ -196,10 +199,11 @@ public interface Engine {
       TokenizeCall texts,
       int dimensions,
       boolean finish,
+      boolean alone,
       Predicate<ForwardCall> suits) {
     /** The rows as one batch. */
     public ForwardCall batch(TokenizedTexts tokens) {
-      return new ForwardCall(model, tokens.rowList(dimensions, finish));
+      return new ForwardCall(model, tokens.rowList(dimensions, finish), alone);
     }
   }
 

@@ -230,13 +230,7 @@ final class Batcher {
 
   /** Whether an idle lane may have it as it is: nobody else waits, nothing may be known of it. */
   private boolean mayRunDirectly(Job job) {
-    return job.isSmall()
-        && !repeated.concern(job)
-        && !idleLanes.isEmpty()
-        && untokenizedNewcomers.isEmpty()
-        && untokenized.isEmpty()
-        && tokenizeCalls == 0
-        && queues.isEmpty();
+    return job.isSmall() && !repeated.concern(job) && !idleLanes.isEmpty() && nothingWaits();
   }
 
   /** Gives a small job the idle lane that nobody else is waiting for. */
@@ -249,6 +243,7 @@ final class Batcher {
             job.nextCall(),
             spec.dimensions(),
             spec.finish(),
+            nothingElseToRun(),
             batch -> !job.isOver() && limits.suit(batch.paddedLengths()));
     long startedNanos = nanoClock.getAsLong();
     idleLanes.clear(lane);
@@ -705,7 +700,8 @@ final class Batcher {
   /** Runs rows of one model. */
   private Future<List<RowValues>> forward(int lane, List<Row> rows, long deadlineNanos) {
     Engine.Model model = rows.get(0).job().spec().model().engineModel();
-    ForwardCall call = new ForwardCall(model, rows.stream().map(Row::tokens).toList());
+    ForwardCall call =
+        new ForwardCall(model, rows.stream().map(Row::tokens).toList(), nothingElseToRun());
     Set<Job> running = rows.stream().map(Row::job).collect(Collectors.toSet());
     long startedNanos = nanoClock.getAsLong();
     running.forEach(job -> job.phases().passBegins(startedNanos));
@@ -722,6 +718,18 @@ final class Batcher {
                 PassTrace.end(spans, pass(lane, rows), ended.cause());
               }
             });
+  }
+
+  /** Whether no lane runs anything, and nothing waits to be run. */
+  private boolean nothingElseToRun() {
+    return passes.isEmpty() && nothingWaits();
+  }
+
+  private boolean nothingWaits() {
+    return untokenizedNewcomers.isEmpty()
+        && untokenized.isEmpty()
+        && tokenizeCalls == 0
+        && queues.isEmpty();
   }
 
   private void begins(int lane, Set<Job> jobs) {

@@ -8,30 +8,39 @@ import io.vertx.core.Future;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Runs common shapes once on every lane, so that the first callers find them ready. */
+/**
+ * Runs common shapes once, on one lane alone and then on every lane, so that the first callers find
+ * them ready.
+ */
 final class WarmUp {
   private static final int[] WIDTHS = {8, 16, 32, 64};
 
   private WarmUp() {}
 
   static Future<Void> run(Engine engine, Engine.Model model) {
-    List<Future<?>> lanes = new ArrayList<>();
-    for (int lane = 0; lane < engine.inferenceLanes(); lane++) {
-      int own = lane;
-      Future<?> last = Future.succeededFuture();
-      for (int width : WIDTHS) {
-        last = last.compose(v -> pass(engine, model, own, Math.min(width, model.maxTokens())));
-      }
-      lanes.add(last);
-    }
-    return Future.all(lanes).mapEmpty();
+    return passes(engine, model, 0, true)
+        .compose(
+            alone -> {
+              List<Future<?>> lanes = new ArrayList<>();
+              for (int lane = 0; lane < engine.inferenceLanes(); lane++) {
+                lanes.add(passes(engine, model, lane, false));
+              }
+              return Future.all(lanes).mapEmpty();
+            });
   }
 
-  private static Future<?> pass(Engine engine, Engine.Model model, int lane, int width) {
+  private static Future<?> passes(Engine engine, Engine.Model model, int lane, boolean alone) {
+    Future<?> last = Future.succeededFuture();
+    for (int width : WIDTHS) {
+      int own = Math.min(width, model.maxTokens());
+      last = last.compose(v -> engine.forward(lane, call(model, own, alone), Long.MAX_VALUE));
+    }
+    return last;
+  }
+
+  private static ForwardCall call(Engine.Model model, int width, boolean alone) {
     int[] ids = new int[width];
     java.util.Arrays.fill(ids, model.padId());
-    TokenRow row = new TokenRow(ids, 0, width, width, 0, true);
-    ForwardCall call = new ForwardCall(model, List.of(row));
-    return engine.forward(lane, call, Long.MAX_VALUE);
+    return new ForwardCall(model, List.of(new TokenRow(ids, 0, width, width, 0, true)), alone);
   }
 }

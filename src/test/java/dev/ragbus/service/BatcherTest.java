@@ -200,6 +200,40 @@ class BatcherTest {
   }
 
   @Test
+  void aPassHasAllComputeThreadsWhereNothingElseRunsOrWaits() {
+    lanes(2, new JsonObject().put("max_batch_tokens", 10));
+    submit("alone");
+    submit("beside");
+    engine.finishAll();
+    submit(TEN, TEN, TEN);
+    engine.finishAll();
+    submit("alone");
+    engine.finishAll();
+    assertThat(engine.forwarded)
+        .extracting(Engine.ForwardCall::alone)
+        .containsExactly(true, false, false, false, false, true);
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void theLastPassOfARequestIsAlone() {
+    lanes(1, new JsonObject().put("max_batch_tokens", 10));
+    submit(TEN, TEN);
+    engine.finishAll();
+    assertThat(engine.forwarded).extracting(Engine.ForwardCall::alone).containsExactly(false, true);
+  }
+
+  @Test
+  void aPassIsNotAloneWhileTextsAreTokenised() {
+    lanes(2, new JsonObject());
+    engine.held.add(Held.TOKENIZE);
+    submit(same(40, "a"));
+    submit(same(40, "b"));
+    engine.finishTokenizing();
+    assertThat(engine.forwarded).extracting(Engine.ForwardCall::alone).containsOnly(false);
+  }
+
+  @Test
   void likeLengthsRunTogether() {
     submit("busy");
     Submitted long1 = submit(TEN.repeat(6));
