@@ -217,7 +217,8 @@ public record RagbusOptions(
   /**
    * {@code [lanes]}: the threads that run Python.
    *
-   * @param inference lanes that run models, one compute thread each; default the cores, at most 8
+   * @param inference lanes that run models, one compute thread each, which a pass that is alone
+   *     takes all of; default the cores, at most 8
    * @param function lanes that run registered functions
    * @param drainTimeout how long stopping waits for accepted requests
    * @param switchInterval how long a thread keeps the interpreter lock when another wants it

@@ -77,10 +77,10 @@ class FaultsTest {
           + """
           import random
           chance = random.Random(5)
-          def broken(self, ids, table, out):
+          def broken(self, ids, table, out, **options):
               if chance.random() < 0.4:
                   raise OSError('a fault of the engine')
-              return forward(self, ids, table, out)
+              return forward(self, ids, table, out, **options)
           engine.OpenVinoEngine.forward = broken
           """;
 

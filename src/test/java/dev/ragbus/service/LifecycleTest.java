@@ -36,10 +36,10 @@ class LifecycleTest {
           engine.real_forward = engine.OpenVinoEngine.forward
           engine.gate = threading.Event()
           engine.wedged = 0
-      def forward(self, ids, table, out):
+      def forward(self, ids, table, out, **options):
           engine.wedged += 1
           engine.gate.wait(60)
-          return engine.real_forward(self, ids, table, out)
+          return engine.real_forward(self, ids, table, out, **options)
       engine.gate.clear()
       engine.OpenVinoEngine.forward = forward
       """;
