@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import CROSS_ENCODER, Failure, Lane, ask
 
-from ragbus import bridge, registry
+from ragbus import bridge, hosting, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +167,15 @@ def test_a_model_unloaded_while_it_runs_runs_to_its_end(
     np.testing.assert_array_equal(lane.forward(model, tokens), expected)
     with pytest.raises(Failure, match="MODEL_NOT_FOUND"):
         lane.forward(model, tokens)
+
+
+def test_memory_is_given_back_every_so_many_passes(embedder: dict[str, Any], lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    trims: list[int] = []
+    monkeypatch.setattr(hosting, "trim", lambda: trims.append(1))
+    monkeypatch.setattr(bridge, "_PASSES_A_TRIM", 4)
+    for _ in range(8):
+        lane.embed(embedder, ["short"])
+    assert len(trims) == 2
 
 
 def test_buffers_may_grow(embedder: dict[str, Any]) -> None:

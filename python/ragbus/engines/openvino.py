@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "f32", "bf16", "int8")
 
-# Kernels that a stream keeps for shapes to come, some 14 a shape. Measured with all-MiniLM-L6-v2 on two lanes and 800 batches of
-# random shapes up to 512 tokens: at 1,024 (OpenVINO itself keeps 5,000) the process grew by 600 MB and went on; at 256 it stopped
-# at 250 MB, for 6 % more processor time.
+# Kernels that a stream keeps for shapes to come, some 14 a shape. Batches have more shapes than any bound keeps: at 1,024 (OpenVINO
+# itself keeps 5,000) a process with 800 batches of random shapes grew by 600 MB and went on, at 256 it took 18 MB more than at 64,
+# and texts/s were the same at 64, 256 and 2,048.
 _CACHED_KERNELS = 64
 
 # Larger files of weights are compiled once, for lanes that all run, since each compiled model lays its weights out in memory.
@@ -198,11 +198,16 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
 def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: str, lanes: int) -> OpenVinoEngine:
     try:
         weights = mapped.ir_of(_core(), folder, hosting.cache_folder(), half=precision == "bf16")
-        graph = _compiled(weights, folder, device, _settings(device, precision, lanes, streams=lanes))
-        graph_alone = graph
+        model = _rebuilt(weights, folder)  # one for both: each model that is read maps its weights once more
+
+        def compiled(streams: int) -> _Graph:
+            settings = _settings(device, precision, lanes, streams)
+            return _Graph(lambda: _core().compile_model(model, device, settings))
+
+        graph = graph_alone = compiled(streams=lanes)
         if lanes > 1 and device == "CPU" and folder.weights_bytes() <= _MOST_BYTES_TWICE:
             progress.checkpoint()
-            graph_alone = _compiled(weights, folder, device, _settings(device, precision, lanes, streams=1))
+            graph_alone = compiled(streams=1)
         width = _width(graph.output(), folder)
     except RagbusError:
         raise
@@ -225,10 +230,6 @@ def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: 
     graphs.try_out(engine)
     mapped.give_back(weights)
     return engine
-
-
-def _compiled(weights: Path, folder: ModelFolder, device: str, settings: dict[str, Any]) -> _Graph:
-    return _Graph(lambda: _core().compile_model(_rebuilt(weights, folder), device, settings))
 
 
 def _precision(options: EngineOptions, device: str) -> tuple[str, str]:
