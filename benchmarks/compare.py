@@ -184,6 +184,7 @@ def main() -> None:
     servers = {name: Server(url.rstrip("/"), chosen.url_model) for name, _, url in (it.partition("=") for it in chosen.url)}
     if not all(it.url for it in servers.values()):
         raise SystemExit("--url takes NAME=URL")
+    names = list(servers)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         parts = Parts(Contenders(paths, stack), amounts, servers)
@@ -204,17 +205,17 @@ def main() -> None:
         "machine": about,
         "rounds": chosen.rounds,
         "java_flags": chosen.java_flag,
-        "figures": {figure.title: over(taken, figure) for figure in (*goals(list(servers)), *figures(list(servers)))},
+        "figures": {figure.title: over(taken, figure) for figure in (*goals(names), *figures(names))},
         "layers": [asdict(layer) for layer in alone],
         "every_round": taken,
     }
-    written = f"{said}\n\n{tables(taken, list(servers))}{layer_table(alone)}"
+    written = f"{said}\n\n{tables(taken, names)}{layer_table(alone)}"
     (chosen.out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (chosen.out / "result.md").write_text(written, encoding="utf-8")
-    (chosen.out / "figures.svg").write_text(chart(taken, list(servers)), encoding="utf-8")
+    (chosen.out / "figures.svg").write_text(chart(taken, names), encoding="utf-8")
     if chosen.document:
         write_into(chosen.document, "benchmarks/run.sh", f"{written}\n![Texts a second](figures.svg)\n")
-        chosen.document.with_name("figures.svg").write_text(chart(taken, list(servers)), encoding="utf-8")
+        chosen.document.with_name("figures.svg").write_text(chart(taken, names), encoding="utf-8")
     print(f"\n{written}\nwritten to {chosen.out / 'result.md'} and {chosen.out / 'result.json'}")
 
 

@@ -143,7 +143,7 @@ def _throughputs(servers: Sequence[str]) -> list[Figure]:
         Figure("langchain4j quantised, requests of 32", value("langchain4j_quantised"), "texts/s"),
         Figure("sentence-transformers on torch, batches of 32", value("torch"), "texts/s"),
     ]
-    for name, title in (("bus", "bus"), ("http", "HTTP"), *zip(servers, servers, strict=True)):
+    for name, title in (("bus", "bus"), ("http", "HTTP"), *((server, server) for server in servers)):
         for clients in CLIENTS:
             for size in SIZES:
                 key = f"{name}_{clients}x{size}"

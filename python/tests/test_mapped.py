@@ -76,9 +76,7 @@ def test_a_file_that_is_not_mapped_is_left_alone(tmp_path: Path) -> None:
 
 FULL_DISK = """
 import resource, signal, sys
-import numpy as np
 import openvino as ov
-import pytest
 from conftest import CROSS_ENCODER
 from pathlib import Path
 from ragbus import model
