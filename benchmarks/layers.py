@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The layers in Python by themselves: microseconds for one short query, and for a batch of like lengths; medians.
 
-Tokenising, the forward pass with pooling in the graph, pooling in NumPy as other engines need it, and normalising; on the calling
-thread, with the service's settings. Prints JSON: a number for each layer and size.
+Tokenising, the forward pass, pooling and normalising; on the calling thread, with the service's settings. Prints JSON: a number for
+each layer and size.
 """
 
 # ruff: noqa: INP001, T201 - a script, no module
@@ -46,16 +46,16 @@ def layers(engine: Engine, texts: Sequence[str], repeats: int) -> dict[str, floa
     rows = [row.ids for row in engine.tokenize(texts, cut, pair=False)]
     width = padded(max(map(len, rows)), 16, engine.folder.max_tokens)
     ids = np.full((len(rows), width), engine.tokens.pad_id, np.int32)
-    table = np.array([(len(row), len(row), 0, pooling.FINISH) for row in rows], np.int32)
+    table = pooling.table_of([len(row) for row in rows], width, flags=pooling.FINISH)
     for at, row in enumerate(rows):
         ids[at, : len(row)] = row
     out = np.empty((len(rows), engine.outputs), np.float32)
     hidden = np.random.default_rng(1).standard_normal((*ids.shape, engine.outputs)).astype(np.float32)
     return {
         "tokenise": median_us(lambda: engine.tokenize(texts, cut, pair=False), repeats),
-        "forward, pooling in the graph": median_us(lambda: engine.forward(ids, table, out), repeats),
-        "normalise": median_us(lambda: engine.finish(out, table, out), repeats),
-        "pooling in NumPy": median_us(lambda: pooling.pool("mean", hidden, table[:, pooling.LENGTH]), repeats),
+        "forward": median_us(lambda: engine.forward(ids, table, out), repeats),
+        "normalise": median_us(lambda: pooling.finish_embeddings(table, out), repeats),
+        "mean pooling": median_us(lambda: pooling.pool("mean", hidden, table), repeats),
     }
 
 

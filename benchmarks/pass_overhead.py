@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragbus import hosting, model, tokenization
+from ragbus import hosting, model, pooling, tokenization
 from ragbus.engines import EngineOptions, load_engine
 
 if TYPE_CHECKING:
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 WIDTHS = (4, 8, 12, 16, 24, 32, 37, 48, 64, 96, 128, 192, 256)
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 MOST_TOKENS = 768
-FLAGS_FINISH = 1
 
 
 def passes(engine: Engine, rows: int, width: int, count: int) -> list[float]:
     """Return the processor seconds of passes over one shape."""
     chance = np.random.default_rng(rows * 1_000 + width)
     ids = chance.integers(1_000, 20_000, (rows, width), np.int32)
-    table = np.tile(np.array([width, width, 0, FLAGS_FINISH], np.int32), (rows, 1))
+    table = pooling.table_of([width] * rows, width, flags=pooling.FINISH)
     out = np.empty((rows, engine.outputs), np.float32)
     times = []
     for _ in range(count):

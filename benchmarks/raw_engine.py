@@ -22,14 +22,16 @@ import json
 import os
 import sys
 import time
+from bisect import bisect_right
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ragbus import devices, hosting, model, registry, tokenization
+from ragbus import devices, hosting, model, pooling, registry, tokenization
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.tokenization import Cut
 
@@ -39,8 +41,40 @@ if TYPE_CHECKING:
     from ragbus.engines import Engine
 
 QUERY = "How tall is Mont Blanc?"
-FLAGS_FINISH = 1
 SHORT = 8
+LINE = 96  # the service's `Lines.COMMON_WIDTH`
+
+
+class Batch(NamedTuple):
+    """The indices of rows that run together, line by line."""
+
+    width: int
+    lines: list[list[int]]
+
+    @property
+    def rows(self) -> list[int]:
+        """The indices, in their order."""
+        return [at for line in self.lines for at in line]
+
+
+def packed(lengths: Sequence[int], step: int, budget: int, most_rows: int) -> list[Batch]:
+    """Return batches of full lines: of all rows left, the longest that fits goes to where the least room is."""
+    left = sorted(range(len(lengths)), key=lambda at: lengths[at])
+    found = []
+    while left:
+        width = max(LINE, -(-lengths[left[-1]] // step) * step)
+        lines: list[list[int]] = []
+        count = 0
+        while left and count < most_rows and len(lines) < max(1, budget // width):
+            line, room = [], width
+            while count < most_rows and (at := bisect_right(left, room, key=lambda it: lengths[it])):
+                line.append(left.pop(at - 1))
+                room -= lengths[line[-1]]
+                count += 1
+            lines.append(line)
+        used = max(sum(lengths[at] for at in line) for line in lines)
+        found.append(Batch(min(width, -(-used // step) * step), lines))
+    return found
 
 
 def batches(lengths: Sequence[int], budget: int, most_rows: int, order: str) -> list[list[int]]:
@@ -64,15 +98,17 @@ def padded(length: int, step: int, most: int) -> int:
     return min(most, -(-length // step) * step if length > SHORT else SHORT)
 
 
-def run(engine: Engine, rows: Sequence[list[int]], step: int, *, alone: bool = False) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Run rows as one padded batch; `alone` as in `Engine.forward`."""
-    width = padded(max(map(len, rows)), step, engine.folder.max_tokens)
-    ids = np.full((len(rows), width), engine.tokens.pad_id, np.int32)
-    table = np.empty((len(rows), 4), np.int32)
-    for at, row in enumerate(rows):
-        ids[at, : len(row)] = row
-        table[at] = (len(row), len(row), 0, FLAGS_FINISH)
-    out = np.empty((len(rows), engine.outputs), np.float32)
+def run(engine: Engine, batch: Batch, rows: Sequence[list[int]], *, alone: bool = False) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Run a batch of these rows; `alone` as in `Engine.forward`."""
+    ids = np.full((len(batch.lines), batch.width), engine.tokens.pad_id, np.int32)
+    table = pooling.table_of([len(rows[at]) for at in batch.rows], batch.width, flags=pooling.FINISH)
+    starts = []
+    for number, line in enumerate(batch.lines):
+        together = [token for at in line for token in rows[at]]
+        ids[number, : len(together)] = together
+        starts += [number * batch.width + start for start in accumulate((len(rows[at]) for at in line[:-1]), initial=0)]
+    table[:, pooling.START] = starts
+    out = np.empty((len(table), engine.outputs), np.float32)
     engine.finish(engine.forward(ids, table, out, alone=alone), table, out)
     return out
 
@@ -98,7 +134,7 @@ def query(engine: Engine, calls: int, step: int) -> dict[str, Any]:
         started = time.perf_counter()
         rows = engine.tokenize([QUERY], cut, pair=False)
         tokenised = time.perf_counter()
-        run(engine, [rows[0].ids], step, alone=True)
+        run(engine, Batch(padded(len(rows[0].ids), step, engine.folder.max_tokens), [[0]]), [rows[0].ids], alone=True)
         parts[at] = (tokenised - started, time.perf_counter() - tokenised)
     millis = np.sort(parts.sum(axis=1)) * 1e3
     return {
@@ -117,6 +153,15 @@ def query_of_loaded(calls: int) -> dict[str, Any]:
     return query(engine, calls, SHORT)
 
 
+def chosen_batches(engine: Engine, rows: Sequence[list[int]], chosen: argparse.Namespace) -> list[Batch]:
+    """Return the batches of rows: packed where the engine can and order does not matter."""
+    if engine.packs and chosen.order == "length":
+        return packed([len(row) for row in rows], chosen.width_step, chosen.budget, chosen.rows)
+    widths = [padded(len(row), chosen.width_step, engine.folder.max_tokens) for row in rows]
+    together = batches(widths, chosen.budget, chosen.rows, chosen.order)
+    return [Batch(max(widths[at] for at in batch), [[at] for at in batch]) for batch in together]
+
+
 def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argparse.Namespace) -> dict[str, Any]:
     """Measure all texts: tokenise them on all lanes, sort, run."""
     cut = Cut(engine.folder.max_tokens)
@@ -130,9 +175,8 @@ def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argpa
     started, cpu = time.perf_counter(), time.process_time()
     lanes.each(tokenise)
     tokenised = time.perf_counter()
-    widths = [padded(len(row), chosen.width_step, engine.folder.max_tokens) for row in ids]
-    left = deque(batches(widths, chosen.budget, chosen.rows, chosen.order))
-    ran = [(len(batch), max(widths[at] for at in batch)) for batch in left]
+    ran = chosen_batches(engine, ids, chosen)
+    left = deque(ran)
 
     def infer(_lane: int) -> None:
         while True:
@@ -140,7 +184,7 @@ def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argpa
                 batch = left.popleft()
             except IndexError:
                 return
-            run(engine, [ids[at] for at in batch], chosen.width_step)
+            run(engine, batch, ids)
 
     lanes.each(infer)
     seconds = time.perf_counter() - started
@@ -153,17 +197,16 @@ def every_text(engine: Engine, texts: Sequence[str], lanes: Lanes, chosen: argpa
         "tokenise_seconds": round(tokenised - started, 3),
         "batches": len(ran),
         "real_tokens": real,
-        "padded_tokens": sum(rows * width for rows, width in ran),
+        "padded_tokens": sum(len(batch.lines) * batch.width for batch in ran),
     }
 
 
 def every_vector(engine: Engine, texts: Sequence[str], chosen: argparse.Namespace) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return the vectors of all texts, in their order."""
     rows = [row.ids for row in engine.tokenize(texts, Cut(engine.folder.max_tokens), pair=False)]
-    widths = [padded(len(row), chosen.width_step, engine.folder.max_tokens) for row in rows]
     vectors = np.empty((len(texts), engine.outputs), np.float32)
-    for batch in batches(widths, chosen.budget, chosen.rows, chosen.order):
-        vectors[batch] = run(engine, [rows[at] for at in batch], chosen.width_step)
+    for batch in chosen_batches(engine, rows, chosen):
+        vectors[batch.rows] = run(engine, batch, rows)
     return vectors
 
 

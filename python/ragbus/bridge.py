@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _lane = threading.local()
 _runs: dict[int, Callable[[], None]] = {}  # what ends each run that is going on; a run's own, so it can hit no other
-_HEADER = 4  # ints a row before the ids
 # Passes after which free memory is given back, of the JVM's compiler too: under load some 20 MB, for at most a few milliseconds.
 _PASSES_A_TRIM = 256
 _passes = itertools.count(1)
@@ -106,24 +105,25 @@ def _texts(count: int) -> list[Text]:
     return texts
 
 
-def forward(handle: int, rows: int, width: int, run: int, alone: bool = False) -> bytes | None:
+def forward(handle: int, rows: int, lines: int, width: int, run: int, alone: bool = False) -> bytes | None:
     """Run a batch in the bound buffers, as the run of a number of its own; return None, or a failure.
 
-    `ints` holds length, boundary, dimensions and flags of each row, then rows x width padded ids; rows x outputs values go to
-    `floats`. Those of a sparse model that are not 0 are handed over as `pooling.pack_sparse` does. `alone`: see `Engine.forward`.
+    `ints` holds the table (rows x `pooling.COLUMNS`), then lines x width ids; rows x outputs values go to `floats`. Those of a
+    sparse model that are not 0 are handed over as `pooling.pack_sparse` does. `alone`: see `Engine.forward`.
     """
     try:
         engine = registry.get(handle).engine
-        start, stop, outputs = _HEADER * rows, (_HEADER + width) * rows, engine.outputs
+        start, outputs = pooling.COLUMNS * rows, engine.outputs
+        stop = start + lines * width
         ints, floats = _lane.ints, _lane.floats
         sparse = engine.folder.model_type == "sparse"
         if max(stop, rows * (1 + outputs) * sparse) > ints.size or rows * outputs > floats.size:
-            raise RagbusError("RUNTIME", f"the buffers are too small for {rows} x {width} ids or {rows} x {outputs} values")
-        table = ints[:start].reshape(rows, _HEADER)
+            raise RagbusError("RUNTIME", f"the buffers are too small for {lines} x {width} ids or {rows} x {outputs} values")
+        table = ints[:start].reshape(rows, pooling.COLUMNS)
         out = floats[: rows * outputs].reshape(rows, outputs)
         _runs[run] = engine.cancellation()
         try:
-            hidden = engine.forward(ints[start:stop].reshape(rows, width), table, out, alone=alone)
+            hidden = engine.forward(ints[start:stop].reshape(lines, width), table, out, alone=alone)
             engine.finish(hidden, table, out)
         finally:
             del _runs[run]
@@ -214,6 +214,7 @@ def _load(
         "sparse": folder.model_type == "sparse",
         "pooling": folder.pooling,
         "outputs": runs.outputs,
+        "packs": runs.packs,
         "max_tokens": folder.max_tokens,
         "pad_id": tokens.pad_id,
         "width_step": devices.width_step(runs.device, runs.precision),

@@ -2,12 +2,12 @@
 """From token vectors to one row a text: pooling, slicing, normalising, activation. Pure NumPy.
 
 Formulas are those of sentence-transformers (`modules/pooling.py`, `Normalize`, `SpladePooling`) and torch (`sigmoid`, `softmax`).
-Rows are padded on the right, so a row's tokens are its first `length` positions.
+A row's tokens are `length` behind each other, from its start on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -17,52 +17,56 @@ from ragbus.errors import RagbusError
 
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int32]
-Pooling: TypeAlias = Callable[[Floats, Ints], Floats]
+Pooling: TypeAlias = Callable[[Floats], Floats]  # from a row's tokens (length x values, at least one) to its values
 
-LENGTH, BOUNDARY, DIMENSIONS, FLAGS = range(4)  # the columns of a row in a batch's table; of a sparse one DIMENSIONS is its top k
+# The columns of a row in a batch's table: START is where its ids begin among all of the batch; of a sparse one DIMENSIONS is its
+# top k.
+LENGTH, BOUNDARY, DIMENSIONS, FLAGS, START = range(5)
+COLUMNS = 5
 FINISH = 1  # flag: normalise an embedding, apply the activation to a score
 _TINY = np.float32(1e-12)  # torch.nn.functional.normalize's eps
 
 
-def _weighted_sum(hidden: Floats, weights: Floats) -> Floats:
-    summed: Floats = np.matmul(weights[:, None, :], hidden)[:, 0, :]
+def table_of(lengths: Sequence[int], width: int, boundaries: Sequence[int] | None = None, flags: int = 0) -> Ints:
+    """Return the table (rows x `COLUMNS`) of rows that have a line of `width` ids each; without boundaries all are of one part."""
+    table = np.zeros((len(lengths), COLUMNS), np.int32)
+    table[:, LENGTH], table[:, BOUNDARY] = lengths, lengths if boundaries is None else boundaries
+    table[:, FLAGS], table[:, START] = flags, np.arange(len(lengths)) * width
+    return table
+
+
+def _mean(tokens: Floats) -> Floats:
+    return _sum(tokens) / np.float32(len(tokens))
+
+
+def _mean_sqrt_len(tokens: Floats) -> Floats:
+    return _sum(tokens) / np.float32(np.sqrt(len(tokens)))
+
+
+def _weighted_mean(tokens: Floats) -> Floats:
+    weights = np.arange(1, len(tokens) + 1, dtype=np.float32)
+    pooled: Floats = np.matmul(weights / weights.sum(), tokens)
+    return pooled
+
+
+def _sum(tokens: Floats) -> Floats:
+    summed: Floats = np.add.reduce(tokens, axis=0)
     return summed
 
 
-def _inside(hidden: Floats, lengths: Ints) -> NDArray[np.bool_]:
-    return np.arange(hidden.shape[1]) < lengths[:, None]
-
-
-def _counts(lengths: Ints) -> Floats:
-    return np.maximum(lengths, 1).astype(np.float32)[:, None]
-
-
-def _mean(hidden: Floats, lengths: Ints) -> Floats:
-    return _weighted_sum(hidden, _inside(hidden, lengths).astype(np.float32) / _counts(lengths))
-
-
-def _mean_sqrt_len(hidden: Floats, lengths: Ints) -> Floats:
-    root: Floats = np.sqrt(_counts(lengths))
-    return _weighted_sum(hidden, _inside(hidden, lengths).astype(np.float32) / root)
-
-
-def _weighted_mean(hidden: Floats, lengths: Ints) -> Floats:
-    positions: Floats = np.arange(1, hidden.shape[1] + 1, dtype=np.float32) * _inside(hidden, lengths).astype(np.float32)
-    total: Floats = np.maximum(positions.sum(axis=1, keepdims=True), _TINY)
-    return _weighted_sum(hidden, positions / total)
-
-
-def _max(hidden: Floats, lengths: Ints) -> Floats:
-    largest: Floats = np.max(hidden, axis=1, where=_inside(hidden, lengths)[:, :, None], initial=-np.inf)
+def _max(tokens: Floats) -> Floats:
+    largest: Floats = np.maximum.reduce(tokens, axis=0)
     return largest
 
 
-def _cls(hidden: Floats, lengths: Ints) -> Floats:  # noqa: ARG001 - one signature for all
-    return hidden[:, 0, :]
+def _cls(tokens: Floats) -> Floats:
+    first: Floats = tokens[0]
+    return first
 
 
-def _last_token(hidden: Floats, lengths: Ints) -> Floats:
-    return hidden[np.arange(len(hidden)), np.maximum(lengths, 1) - 1, :]
+def _last_token(tokens: Floats) -> Floats:
+    last: Floats = tokens[-1]
+    return last
 
 
 POOLINGS: dict[str, Pooling] = {
@@ -75,10 +79,18 @@ POOLINGS: dict[str, Pooling] = {
 }
 
 
-def pool(name: str, hidden: Floats, lengths: Ints) -> Floats:
-    """Pool token vectors by one of `POOLINGS`, or by several joined by `+`, whose results stand one after another."""
-    pooled = [POOLINGS[it](hidden, lengths) for it in name.split("+")]
-    return pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1)
+def pool(name: str, hidden: Floats, table: Ints) -> Floats:
+    """Pool token vectors (lines x width x values) by one of `POOLINGS`, or by several joined by `+`, one after another.
+
+    A row without tokens has no numbers. A row at a time, since there are few: faster than one matrix product over all tokens, most
+    of whose weights are 0.
+    """
+    tokens, poolings = hidden.reshape(-1, hidden.shape[-1]), [POOLINGS[it] for it in name.split("+")]
+    pooled = np.full((len(table), len(poolings), hidden.shape[-1]), np.nan, np.float32)
+    for row, (length, start) in enumerate(table[:, (LENGTH, START)].tolist()):
+        for at, of_row in enumerate(poolings if length else ()):
+            pooled[row, at] = of_row(tokens[start : start + length])
+    return pooled.reshape(len(table), -1)
 
 
 def _relu(x: Floats) -> Floats:
@@ -131,8 +143,8 @@ def pack_sparse(out: Floats, ints: Ints, floats: Floats) -> None:
 def finish_embeddings(table: Ints, out: Floats) -> None:
     """Slice and normalise vectors in place, row by row as the table says.
 
-    `table` is rows x 4 (see `LENGTH` …), `out` rows x outputs. A row with `DIMENSIONS` d > 0 keeps its first d values, the rest
-    become 0; a row with the `FINISH` flag is then divided by its Euclidean norm. Raises TYPE_CONVERSION for d beyond outputs.
+    `table` is rows x `COLUMNS` (see `LENGTH` …), `out` rows x outputs. A row with `DIMENSIONS` d > 0 keeps its first d values, the
+    rest become 0; a row with the `FINISH` flag is then divided by its Euclidean norm. Raises TYPE_CONVERSION for d beyond outputs.
     """
     dimensions = table[:, DIMENSIONS]
     if dimensions.any():

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import openvino as ov
 
-from ragbus import progress, tokenization
+from ragbus import pooling, progress, tokenization
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
@@ -290,8 +290,7 @@ def outputs_of(engine: Engine, rows: Sequence[Row]) -> Floats:
     out = np.zeros((len(rows), engine.outputs), np.float32)
     for at, row in enumerate(rows):
         progress.checkpoint()
-        length = len(row.ids)
-        ids, table = np.array([row.ids], np.int32), np.array([[length, row.boundary, 0, 0]], np.int32)
+        ids, table = np.array([row.ids], np.int32), pooling.table_of([len(row.ids)], len(row.ids), [row.boundary])
         engine.finish(engine.forward(ids, table, out[at : at + 1]), table, out[at : at + 1])
     return out
 

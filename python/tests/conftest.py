@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ragbus import bridge
+from ragbus import bridge, pooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -148,14 +148,15 @@ class Lane:
         pad: int = 0,
         run: int | None = None,
     ) -> Any:
-        """Run rows as one batch, padded by `pad` more than they need."""
+        """Run rows as one batch, a line each, padded by `pad` more than they need."""
         rows, width = len(tokens.ids), max(tokens.length) + pad
-        table = [[length, boundary, dimensions, flags] for length, boundary in zip(tokens.length, tokens.boundary, strict=True)]
+        table = pooling.table_of(tokens.length, width, tokens.boundary, flags)
+        table[:, pooling.DIMENSIONS] = dimensions
         ids = np.full((rows, width), model["pad_id"], np.int32)
         for row, row_ids in zip(ids, tokens.ids, strict=True):
             row[: len(row_ids)] = row_ids
-        self.ints[: rows * (4 + width)] = np.concatenate([np.ravel(table), np.ravel(ids)])
-        failure = bridge.forward(model["handle"], rows, width, next(RUNS) if run is None else run)
+        self.ints[: rows * (pooling.COLUMNS + width)] = np.concatenate([np.ravel(table), np.ravel(ids)])
+        failure = bridge.forward(model["handle"], rows, rows, width, next(RUNS) if run is None else run)
         if failure is not None:
             raise Failure(failure)
         if model["sparse"]:

@@ -38,7 +38,7 @@ def test_nothing_leaves_the_bridge(error: BaseException, monkeypatch: pytest.Mon
     count = lane.put(["a"])
     for failure in (
         reply,
-        bridge.forward(1, 1, 1, 1),
+        bridge.forward(1, 1, 1, 1, 1),
         bridge.tokenize(1, count, pair=False, max_tokens=0, max_chunks=1, truncate_left=False),
     ):
         assert isinstance(failure, bytes)
@@ -102,7 +102,7 @@ def test_bad_utf8_and_too_small_buffers(embedder: dict[str, Any], lane: Lane) ->
     assert isinstance(failure, bytes)
     assert json.loads(failure)["kind"] == "RUNTIME"
     for rows, width in ((1, lane.ints.size), (5_000, 1)):
-        refused = bridge.forward(embedder["handle"], rows, width, 1)
+        refused = bridge.forward(embedder["handle"], rows, rows, width, 1)
         assert refused is not None
         assert json.loads(refused)["kind"] == "RUNTIME"
 

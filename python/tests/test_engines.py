@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from conftest import CROSS_ENCODER, GOLDEN, Failure, Lane, ask
 
-from ragbus import registry
+from ragbus import pooling, registry
 from ragbus.errors import RagbusError
 from ragbus.model import ENGINE_FILES
 
@@ -189,7 +189,7 @@ def test_lanes_run_side_by_side(family: Callable[..., Any], families: dict[str, 
 
 def run(runs: Engine, rows: int, width: int) -> Any:
     """Run a batch of rows that are alike."""
-    table, out = np.tile(np.array([width, width, 0, 1], np.int32), (rows, 1)), np.zeros((rows, runs.outputs), np.float32)
+    table, out = pooling.table_of([width] * rows, width, flags=1), np.zeros((rows, runs.outputs), np.float32)
     runs.finish(runs.forward(np.full((rows, width), 30, np.int32), table, out), table, out)
     return out
 

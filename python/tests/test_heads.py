@@ -258,7 +258,7 @@ def test_what_is_no_number_is_not_lost_in_the_graph(pooling: str, copy: Callable
     known = read_folder(folder, "sparse")
     logits = op.parameter([-1, -1, 3], np.float32)
     inside = op.parameter([-1, -1], np.bool_)
-    fused = openvino._fused_sparse(known, logits, inside, None)
+    fused = openvino._fused_sparse(known, inside, logits)
     compiled = Core().compile_model(Model([op.result(fused)], [logits, inside]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     given = np.array([[[1, -1, 2], [np.nan, 3, 1]], [[1, -1, 2], [np.nan, 3, 1]]], np.float32)
     made = compiled([given, np.array([[True, True], [True, False]])])[0]

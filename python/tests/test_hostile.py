@@ -199,20 +199,21 @@ finite = st.floats(-1e3, 1e3, width=32)
 def test_pooling_any_tokens(data: st.DataObject, count: int, width: int, outputs: int, names: list[str]) -> None:
     hidden = data.draw(st_numpy.arrays(np.float32, (count, width, outputs), elements=finite))
     lengths = data.draw(st_numpy.arrays(np.int32, count, elements=st.integers(1, width)))
-    before = hidden.copy(), lengths.copy()
-    pooled = pooling.pool("+".join(names), hidden, lengths)
+    table = pooling.table_of(lengths.tolist(), width)
+    before = hidden.copy(), table.copy()
+    pooled = pooling.pool("+".join(names), hidden, table)
     assert pooled.shape == (count, outputs * len(names))
     assert np.isfinite(pooled).all()
     np.testing.assert_array_equal(hidden, before[0])
-    np.testing.assert_array_equal(lengths, before[1])
+    np.testing.assert_array_equal(table, before[1])
     # What is behind a row's tokens has no part in it.
     hidden[~(np.arange(width) < lengths[:, None])] = 1e30
-    np.testing.assert_allclose(pooling.pool("+".join(names), hidden, lengths), pooled, rtol=1e-5)
+    np.testing.assert_array_equal(pooling.pool("+".join(names), hidden, table), pooled)
 
 
 @given(st.data(), rows, st.integers(1, 6))
 def test_finishing_any_rows(data: st.DataObject, count: int, outputs: int) -> None:
-    table = data.draw(st_numpy.arrays(np.int32, (count, 4), elements=st.integers(-2, 8)))
+    table = data.draw(st_numpy.arrays(np.int32, (count, pooling.COLUMNS), elements=st.integers(-2, 8)))
     out = data.draw(st_numpy.arrays(np.float32, (count, outputs), elements=finite))
     before = table.copy(), out.copy()
     try:

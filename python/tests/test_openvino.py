@@ -19,6 +19,7 @@ from openvino import opset13 as op
 
 from ragbus import pooling, registry
 from ragbus.engines import openvino as engine_module
+from ragbus.engines import packing
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
@@ -84,27 +85,11 @@ def test_ir_with_the_inputs_it_has(inputs: tuple[str, ...], kind: Any, save: Cal
     ask("unload", handle=model["handle"])
 
 
-@pytest.mark.parametrize("name", ["mean", "cls", "max", "lasttoken", "mean_sqrt_len", "weightedmean"])
-def test_poolings_in_the_graph_equal_those_in_numpy(
-    name: str, load: Callable[..., Any], lane: Lane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    texts = ["a text of some length, with commas", "short", ""]
-    model = load(pooling=name)
-    fused = lane.embed(model, texts, flags=0)
-    monkeypatch.setattr(engine_module, "_FUSED", {})
-    unfused = load(pooling=name, name="unfused")
-    engine = registry.get(unfused["handle"]).engine
-    assert isinstance(engine, engine_module.OpenVinoEngine)
-    assert not engine.pooled
-    np.testing.assert_allclose(lane.embed(unfused, texts, flags=0), fused, atol=2e-6)
-    assert name in pooling.POOLINGS
-
-
 def test_type_ids_follow_the_boundary(save: Callable[..., str], lane: Lane) -> None:
     model = ask("load", name="made", path=save(graph(*ALL)), precision="f32", pooling="mean")
     engine = registry.get(model["handle"]).engine
     out = np.zeros((3, HIDDEN), np.float32)
-    table = np.array([[4, 4, 0, 0], [4, 1, 0, 0], [2, 0, 0, 0]], np.int32)
+    table = pooling.table_of([4, 4, 2], 5, [4, 1, 0])
     engine.finish(engine.forward(np.full((3, 5), 7, np.int32), table, out), table, out)
     np.testing.assert_allclose(out[:, :3], np.array([[7, 1, 0], [7, 1, 0.75], [7, 1, 1]]))
     ask("unload", handle=model["handle"])
@@ -135,7 +120,7 @@ def test_an_unknown_input_is_named(save: Callable[..., str]) -> None:
 
 def run(engine: Any, rows: int, width: int, *, alone: bool = False) -> Any:
     """Run a batch of rows that are alike."""
-    table = np.tile(np.array([width, width, 0, 1], np.int32), (rows, 1))
+    table = pooling.table_of([width] * rows, width, flags=1)
     out = np.zeros((rows, engine.outputs), np.float32)
     engine.finish(engine.forward(np.full((rows, width), 2000, np.int32), table, out, alone=alone), table, out)
     return out
@@ -153,7 +138,7 @@ def test_a_run_that_is_alone_comes_to_the_same(precision: str, load: Callable[..
 def test_one_lane_and_large_models_have_one_graph(load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     single: Any = registry.get(load(lanes=1)["handle"]).engine
     assert single.graph_alone is single.graph
-    monkeypatch.setattr(engine_module, "_MOST_BYTES_TWICE", 1 << 20)
+    monkeypatch.setattr(engine_module, "_BYTES_TWICE", range(1 << 20))
     large: Any = registry.get(load(name="large")["handle"]).engine
     assert large.graph_alone is large.graph
     np.testing.assert_array_equal(run(large, 1, 8, alone=True), run(large, 1, 8))
@@ -214,8 +199,8 @@ def test_cancel_always_ends_start_async_and_infer_only_with_several_lanes(
     """Why runs are begun apart and waited for; where this fails, `infer` may do."""
     handle = load(lanes=lanes, name="cancelled")["handle"]  # whose graph is left as no other test wants it
     request = registry.get(handle).engine.graph._compiled.create_infer_request()  # type: ignore[attr-defined]
-    table = np.tile(np.array([128, 128, 0, 1], np.int32), (32, 1))
-    inputs = [ov.Tensor(np.full((32, 128), 2000, np.int32)), ov.Tensor(table)]
+    fed = packing.Batch.fed(np.full((32, 128), 2000, np.int32), pooling.table_of([128] * 32, 128))
+    inputs = [ov.Tensor(it) for it in fed]
     started = time.monotonic()
     request.infer(inputs)
     timer = threading.Timer((time.monotonic() - started) / 4, request.cancel)

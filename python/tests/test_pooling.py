@@ -34,16 +34,24 @@ NAIVE: dict[str, Callable[[Vectors], list[float]]] = {
 
 @pytest.mark.parametrize("name", pooling.POOLINGS)
 def test_pooling_is_its_definition(name: str) -> None:
-    hidden = np.random.default_rng(1).normal(size=(5, 9, 7)).astype(np.float32) - 2
-    lengths = np.array([9, 1, 4, 8, 2], np.int32)
-    pooled = pooling.POOLINGS[name](hidden, lengths)
-    naive = np.array([NAIVE[name](hidden[row, :length].tolist()) for row, length in enumerate(lengths.tolist())], np.float64)
+    hidden = np.random.default_rng(1).normal(size=(3, 9, 7)).astype(np.float32) - 2
+    lengths, starts = [9, 1, 4, 3, 2], [0, 9, 10, 14, 18]
+    rows = pooling.table_of(lengths, 0)
+    rows[:, pooling.START] = starts
+    pooled = pooling.pool(name, hidden, rows)
+    tokens = hidden.reshape(-1, 7)
+    naive = [NAIVE[name](tokens[start : start + length].tolist()) for start, length in zip(starts, lengths, strict=True)]
     assert pooled.dtype == np.float32
-    np.testing.assert_allclose(pooled, naive, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(pooled, np.array(naive), rtol=2e-5, atol=1e-6)
+
+
+def test_a_row_without_tokens_has_no_numbers() -> None:
+    pooled = pooling.pool("mean+max", np.ones((2, 3, 4), np.float32), pooling.table_of([3, 0], 3))
+    np.testing.assert_array_equal(np.isfinite(pooled), [[True] * 8, [False] * 8])
 
 
 def table(*rows: tuple[int, int]) -> Any:
-    return np.array([[3, 3, dimensions, flags] for dimensions, flags in rows], np.int32)
+    return np.array([[3, 3, dimensions, flags, 0] for dimensions, flags in rows], np.int32)
 
 
 def test_rows_are_sliced_and_normalised_each_in_its_way() -> None:

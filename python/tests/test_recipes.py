@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ragbus import engines, model, tokenization
+from ragbus import engines, model, pooling, tokenization
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 
@@ -40,6 +40,6 @@ def test_the_engine_of_the_recipe(monkeypatch: pytest.MonkeyPatch, model_folder:
     rows = loaded.tokenize(texts, tokenization.Cut(64), pair=False)
     for row in rows:
         out = np.zeros((1, 6), np.float32)
-        table = np.array([[len(row.ids), len(row.ids), 0, 0]], np.int32)
+        table = pooling.table_of([len(row.ids)], len(row.ids))
         loaded.finish(loaded.forward(np.array([row.ids], np.int32), table, out), table, out)
         np.testing.assert_allclose(out[0], vectors[list(row.ids)].mean(axis=0), rtol=1e-5)

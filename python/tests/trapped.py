@@ -64,8 +64,8 @@ def work(folder: str, hub: str) -> None:
             flat = bridge.tokenize(model["handle"], 1, pair=False, max_tokens=0, max_chunks=1, truncate_left=False)
             assert not isinstance(flat, bytes), flat
             length = int(flat[2])
-            ints[: 4 + length] = [length, length, 0, 1, *flat[5 : 5 + length]]
-            assert bridge.forward(model["handle"], 1, length, run=model["handle"]) is None
+            ints[: 5 + length] = [length, length, 0, 1, 0, *flat[5 : 5 + length]]
+            assert bridge.forward(model["handle"], 1, 1, length, run=model["handle"]) is None
             assert floats[: model["outputs"]].any()
             ask("unload", handle=model["handle"])
 

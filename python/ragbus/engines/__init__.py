@@ -85,6 +85,11 @@ class Engine(Protocol):
         """The activation of scores, or what saturates a sparse model's logits; None for an embedding."""
         ...
 
+    @property
+    def packs(self) -> bool:
+        """Whether a line of a batch may have several rows behind each other, rather than each row its own."""
+        ...
+
     def tokenize(self, texts: Sequence[Text], cut: Cut, *, pair: bool) -> list[Row]:
         """Return rows of ids; with `pair` the first text is the query of all the others, else a text may be two of one row."""
         ...
@@ -97,10 +102,10 @@ class Engine(Protocol):
         ...
 
     def forward(self, ids: Ints, table: Ints, out: Floats, *, alone: bool = False) -> Floats:
-        """Run the model on rows x width padded ids; return what is of each token (rank 3), or rows x outputs in `out` itself.
+        """Run the model on lines x width ids; return what is of each token (rank 3), or rows x outputs in `out` itself.
 
-        `table` is rows x 4: length, boundary, dimensions, flags. With `alone` no other lane has anything to run now: an engine
-        that can takes the compute threads of all lanes.
+        `table` is rows x `pooling.COLUMNS`. Each row has a line, which is padded, unless the engine `packs`: then it is where its
+        START says. With `alone` no other lane has anything to run now: an engine that can takes the compute threads of all lanes.
         """
         ...
 

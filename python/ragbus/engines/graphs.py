@@ -26,6 +26,8 @@ _OUTPUTS = {
     "classifier": (("logits",), 2),
 }
 
+_ALIKE = 0.1  # so much of its length a row may differ by; where rows see each other it is several times as much
+
 
 def unknown_input(folder: ModelFolder, name: str) -> RagbusError:
     """Return the failure for an input that nothing here can feed."""
@@ -97,12 +99,10 @@ def finish(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints,
 
 
 def _pool(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints, out: Floats) -> None:
-    lengths = table[:, pooling.LENGTH]
-    tokens = hidden.ndim == 3  # noqa: PLR2004
-    if tokens and engine.folder.model_type == "sparse":
-        pooling.pool_sparse(str(engine.folder.pooling), str(engine.activation), hidden, lengths, out)
+    if engine.folder.model_type == "sparse":
+        pooling.pool_sparse(str(engine.folder.pooling), str(engine.activation), hidden, table[:, pooling.LENGTH], out)
         return
-    vectors = pooling.pool(str(engine.folder.pooling), hidden, lengths) if tokens else hidden
+    vectors = pooling.pool(str(engine.folder.pooling), hidden, table) if hidden.ndim == 3 else hidden  # noqa: PLR2004
     for layer in layers:
         vectors = layer(vectors)
     out[:] = vectors
@@ -110,10 +110,23 @@ def _pool(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints, 
 
 def try_out(engine: Engine) -> None:
     """Run one short row each way: what cannot run is found at load, and the weights are laid out for the device by then."""
-    ids, table = np.full((1, 8), engine.tokens.pad_id, np.int32), np.array([[8, 8, 0, 0]], np.int32)
+    ids, table = np.full((1, 8), engine.tokens.pad_id, np.int32), pooling.table_of([8], 8)
     out = np.zeros((1, engine.outputs), np.float32)
     try:
         for alone in (True, False):
             engine.finish(engine.forward(ids, table, out, alone=alone), table, out)
     except Exception as error:
         raise RagbusError("RUNTIME", f"cannot run the weights {engine.folder.weights}: {error}") from error
+
+
+def packs_alike(engine: Engine) -> bool:
+    """Return whether rows come to the same in one line as in a line each; precisions differ a little by what they run beside."""
+    lengths, width = [5, 9], 16
+    ids = np.random.default_rng(1).integers(0, engine.tokens.vocab_size, sum(lengths), np.int32)
+    split, behind = np.full((2, width), engine.tokens.pad_id, np.int32), np.full((1, width), engine.tokens.pad_id, np.int32)
+    split[0, : lengths[0]], split[1, : lengths[1]], behind[0, : len(ids)] = ids[: lengths[0]], ids[lengths[0] :], ids
+    apart, together = pooling.table_of(lengths, width), pooling.table_of(lengths, lengths[0])
+    expected, got = np.zeros((2, 2, engine.outputs), np.float32)
+    for batch, table, out in ((split, apart, expected), (behind, together, got)):
+        engine.finish(engine.forward(batch, table, out), table, out)
+    return bool((np.linalg.norm(got - expected, axis=1) <= _ALIKE * np.linalg.norm(expected, axis=1)).all())

@@ -47,6 +47,7 @@ class OnnxEngine:
     activation: str | None
     quality: Quality | None = None
     name: str = "onnx"
+    packs: bool = False
     _lane: threading.local = field(default_factory=threading.local)
 
     def tokenize(self, texts: Sequence[Text], cut: Cut, *, pair: bool) -> list[Row]:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OpenVINO engine: ONNX and OpenVINO IR on one compiled model, an infer request a thread.
 
-Attention mask, type ids and the common poolings are made part of the graph, which then reads the batch table and the int32 ids
-where they lie in the lane's buffer and writes vectors where Java reads them: no copy, no NumPy on the way (measured: `forward`
-and the bare `infer` take the same time).
+The attention mask and type ids are made part of the graph, which reads the int32 ids where they lie in the lane's buffer. Rows
+may lie behind each other in one line (see `packing`).
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -18,8 +18,9 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from ragbus import devices, hosting, pooling, progress, tokenization
-from ragbus.engines import graphs, mapped
+from ragbus import devices, hosting, progress, tokenization
+from ragbus.engines import graphs, mapped, packing
+from ragbus.engines.packing import ints
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ragbus.quantize import Quality
     from ragbus.tokenization import Cut, Row, Text, TextTokenizer
 
+log = logging.getLogger("ragbus")
+
 PRECISIONS = ("auto", "f32", "bf16", "int8")
 
 # Kernels that a stream keeps for shapes to come, some 14 a shape. Batches have more shapes than any bound keeps: at 1,024 (OpenVINO
@@ -40,8 +43,9 @@ PRECISIONS = ("auto", "f32", "bf16", "int8")
 # and texts/s were the same at 64, 256 and 2,048.
 _CACHED_KERNELS = 64
 
-# Larger files of weights are compiled once, for lanes that all run, since each compiled model lays its weights out in memory.
-_MOST_BYTES_TWICE = 256 << 20
+# Files of weights that are compiled twice, for lanes that all run and for one that is alone. Each compiled model lays its weights
+# out in memory; and a small one's pass is over before other threads have woken up.
+_BYTES_TWICE = range(4 << 20, 256 << 20)
 
 # How long a model that was compiled anew is not compiled again: so many times as long as that took, and no longer than this, since
 # a lane whose run goes on for 5 s after its deadline is replaced.
@@ -131,9 +135,9 @@ class _Graph:
 class OpenVinoEngine:
     """A model compiled by OpenVINO, once for lanes that all run and once for one that is alone.
 
-    Both are the same where there is one lane, another device, or a large model.
+    Both are the same where there is one lane, another device, or a model that is very small or large.
 
-    `pooled` says that its graph gives what goes to `out`: a row a text, and no layers follow.
+    `pooled` says that its graph gives what goes to `out`: scores, or a sparse model's values.
     """
 
     folder: ModelFolder
@@ -143,6 +147,7 @@ class OpenVinoEngine:
     precision: str
     device: str
     outputs: int
+    packs: bool
     pooled: bool
     layers: tuple[Dense, ...]
     activation: str | None
@@ -163,7 +168,7 @@ class OpenVinoEngine:
         """Run a graph over shared memory: nothing is copied in, and nothing out where the graph pools."""
         cancelled = self._lane.__dict__.pop("cancelled", None) or threading.Event()
         graph = self.graph_alone if alone else self.graph
-        return graph.infer(cancelled, (ids, table), out if self.pooled else None)
+        return graph.infer(cancelled, packing.Batch.fed(ids, table), out if self.pooled else None)
 
     def finish(self, hidden: Floats, table: Ints, out: Floats) -> None:
         """Pool, where the graph did not, project, then slice, normalise or activate."""
@@ -198,14 +203,14 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
 def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: str, lanes: int) -> OpenVinoEngine:
     try:
         weights = mapped.ir_of(_core(), folder, hosting.cache_folder(), half=precision == "bf16")
-        model = _rebuilt(weights, folder)  # one for both: each model that is read maps its weights once more
+        model, packs = _rebuilt(weights, folder, tokens.pad_id)  # one for both: each model that is read maps its weights once more
 
         def compiled(streams: int) -> _Graph:
             settings = _settings(device, precision, lanes, streams)
             return _Graph(lambda: _core().compile_model(model, device, settings))
 
         graph = graph_alone = compiled(streams=lanes)
-        if lanes > 1 and device == "CPU" and folder.weights_bytes() <= _MOST_BYTES_TWICE:
+        if lanes > 1 and device == "CPU" and folder.weights_bytes() in _BYTES_TWICE:
             progress.checkpoint()
             graph_alone = compiled(streams=1)
         width = _width(graph.output(), folder)
@@ -223,11 +228,15 @@ def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: 
         precision=precision,
         device=device.lower(),
         outputs=outputs,
-        pooled=not layers and (folder.pooling is None or _fused(folder) is not None),
+        packs=packs,
+        pooled=folder.pooling is None or folder.model_type == "sparse",
         layers=layers,
         activation=graphs.activation_of(folder, outputs),
     )
     graphs.try_out(engine)
+    if engine.packs and not graphs.packs_alike(engine):
+        log.warning("%s has its rows in a line each: behind each other they come to something else", folder.weights)
+        engine = replace(engine, packs=False)
     mapped.give_back(weights)
     return engine
 
@@ -254,22 +263,19 @@ def _settings(device: str, precision: str, lanes: int, streams: int) -> dict[str
     return settings
 
 
-def _rebuilt(weights: Path, folder: ModelFolder) -> ov.Model:
-    """Read a graph and give it the inputs `ids` and `table` and one output, pooled where that is cheaper inside the graph."""
+def _rebuilt(weights: Path, folder: ModelFolder, pad_id: int) -> tuple[ov.Model, bool]:
+    """Read a graph and give it the inputs of a `packing.Batch` and one output, which is pooled if it is a sparse model's.
+
+    Returns it, and whether a line of `ids` may have several rows.
+    """
     model = mapped.read(_core(), weights)
     chosen = _output(model, folder)
-    ids = op.parameter(ov.PartialShape([-1, -1]), np.int32, name="ids")
-    table = op.parameter(ov.PartialShape([-1, 4]), np.int32, name="table")
-    lengths = op.gather(table, _ints([pooling.LENGTH]), _ints(1))
-    boundaries = op.gather(table, _ints([pooling.BOUNDARY]), _ints(1))
-    width = op.squeeze(op.gather(op.shape_of(ids, "i32"), _ints([1]), _ints(0)), _ints(0))
-    positions = op.unsqueeze(op.range(_ints(0), width, _ints(1), "i32"), _ints(0))
-    inside = op.less(positions, lengths)
-    made = {
-        "input_ids": ids,
-        "attention_mask": inside,
-        "token_type_ids": op.logical_and(inside, op.greater_equal(positions, boundaries)),
-    }
+    sparse = folder.model_type == "sparse"
+    places = None if sparse else packing.places_of(_core(), model, folder, chosen, pad_id)
+    batch = packing.Batch()
+    made = {"input_ids": batch.ids, "attention_mask": batch.inside, "token_type_ids": batch.types}
+    if places is not None:
+        places.part(batch)
     for old in list(model.get_parameters()):
         name = next((name for name in made if name in old.output(0).get_names()), None)
         if name is None:
@@ -277,18 +283,13 @@ def _rebuilt(weights: Path, folder: ModelFolder) -> ov.Model:
             raise graphs.unknown_input(folder, names)
         old.output(0).replace(op.convert(made[name], old.get_element_type().get_type_name()).output(0))
         model.remove_parameter(old)
-    fuse = _fused(folder)
-    result = op.result(fuse(chosen, inside, lengths) if fuse else chosen)
-    model.add_parameters([ids, table])
+    result = op.result(_fused_sparse(folder, batch.inside, chosen) if sparse else chosen)
+    model.add_parameters(batch.parameters())
     for unused in list(model.get_results()):
         model.remove_result(unused)
     model.add_results([result])
     model.validate_nodes_and_infer_types()
-    return model
-
-
-def _ints(value: int | list[int]) -> Any:
-    return op.constant(np.array(value, np.int32))
+    return model, places is not None
 
 
 def _output(model: ov.Model, folder: ModelFolder) -> Any:
@@ -304,31 +305,16 @@ def _width(output: Any, folder: ModelFolder) -> int:
     return int(last.get_length())
 
 
-def _fused_mean(hidden: Any, inside: Any, lengths: Any) -> Any:
-    weights = op.unsqueeze(op.convert(inside, "f32"), _ints(2))
-    return op.divide(op.reduce_sum(op.multiply(hidden, weights), _ints([1]), keep_dims=False), op.convert(lengths, "f32"))
+def _fused_sparse(folder: ModelFolder, inside: Any, logits: Any) -> Any:
+    """Do what `pooling.pool_sparse` does, in the graph since logits are the largest array there is.
 
-
-def _fused_cls(hidden: Any, inside: Any, lengths: Any) -> Any:  # noqa: ARG001 - one signature for all
-    return op.gather(hidden, _ints(0), _ints(1))
-
-
-# Poolings that are cheaper inside the graph; tests hold them equal to those of `pooling.POOLINGS`.
-_FUSED: dict[str, Callable[[Any, Any, Any], Any]] = {"mean": _fused_mean, "cls": _fused_cls}
-
-
-def _fused(folder: ModelFolder) -> Callable[[Any, Any, Any], Any] | None:
-    """Return the pooling that becomes part of the graph; a sparse model's always does, since its logits are the largest of all."""
-    return functools.partial(_fused_sparse, folder) if folder.model_type == "sparse" else _FUSED.get(folder.pooling or "")
-
-
-def _fused_sparse(folder: ModelFolder, logits: Any, inside: Any, lengths: Any) -> Any:  # noqa: ARG001
-    """Do what `pooling.pool_sparse` does: what saturates rises with its argument, so the largest logit may be chosen before."""
-    kept = op.select(op.unsqueeze(inside, _ints(2)), logits, _zero())
-    lost = op.reduce_sum(op.subtract(kept, kept), _ints([1]), keep_dims=False)  # what is no number, which ReLU and maximum drop
+    What saturates rises with its argument, so the largest logit may be chosen before.
+    """
+    kept = op.select(op.unsqueeze(inside, ints(2)), logits, _zero())
+    lost = op.reduce_sum(op.subtract(kept, kept), ints([1]), keep_dims=False)  # what is no number, which ReLU and maximum drop
     if folder.pooling == "max":
-        return op.add(_saturated(folder, op.reduce_max(kept, _ints([1]), keep_dims=False)), lost)
-    return op.add(op.reduce_sum(_saturated(folder, kept), _ints([1]), keep_dims=False), lost)
+        return op.add(_saturated(folder, op.reduce_max(kept, ints([1]), keep_dims=False)), lost)
+    return op.add(op.reduce_sum(_saturated(folder, kept), ints([1]), keep_dims=False), lost)
 
 
 def _saturated(folder: ModelFolder, logits: Any) -> Any:

@@ -51,6 +51,7 @@ class TorchEngine:
     activation: str | None
     quality: Quality | None = None
     name: str = "torch"
+    packs: bool = False
 
     def tokenize(self, texts: Sequence[Text], cut: Cut, *, pair: bool) -> list[Row]:
         """Return rows of ids, cut to their bounds."""

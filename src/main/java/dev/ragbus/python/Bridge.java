@@ -34,7 +34,7 @@ import jep.SharedInterpreter;
  */
 final class Bridge implements AutoCloseable {
   private static final System.Logger LOG = System.getLogger(Bridge.class.getName());
-  private static final int ROW_HEADER = 4;
+  private static final int ROW_HEADER = 5;
   private static final byte[] REPLACEMENT = "\uFFFD".getBytes(StandardCharsets.UTF_8);
 
   private final SharedInterpreter interpreter;
@@ -215,22 +215,33 @@ final class Bridge implements AutoCloseable {
   List<RowValues> forward(ForwardCall call, long run) {
     List<TokenRow> rows = call.rows();
     Engine.Model model = call.model();
-    int width = call.width();
+    Layout layout = call.layout();
+    int head = rows.size() * ROW_HEADER;
     ensureInts(
-        rows.size() * Math.max(ROW_HEADER + width, model.sparse() ? 1 + model.outputs() : 0));
+        Math.max(head + layout.tokens(), model.sparse() ? rows.size() * (1 + model.outputs()) : 0));
     ensureFloats(rows.size() * model.outputs());
     ints.clear();
-    for (TokenRow row : rows) {
+    for (int i = 0; i < rows.size(); i++) {
+      TokenRow row = rows.get(i);
       ints.put(row.length()).put(row.boundary()).put(row.dimensions()).put(row.finish() ? 1 : 0);
+      ints.put(layout.starts()[i]);
     }
-    for (TokenRow row : rows) {
-      ints.put(row.ids(), row.offset(), row.length());
-      for (int i = row.length(); i < width; i++) {
-        ints.put(model.padId());
-      }
+    for (int i = 0; i < layout.tokens(); i++) {
+      ints.put(model.padId());
+    }
+    for (int i = 0; i < rows.size(); i++) {
+      TokenRow row = rows.get(i);
+      ints.put(head + layout.starts()[i], row.ids(), row.offset(), row.length());
     }
     Object answer =
-        interpreter.invoke("forward", model.handle(), rows.size(), width, run, call.alone());
+        interpreter.invoke(
+            "forward",
+            model.handle(),
+            rows.size(),
+            layout.lines(),
+            layout.width(),
+            run,
+            call.alone());
     if (answer instanceof byte[] json) {
       throw failure(json);
     }

@@ -85,6 +85,7 @@ public interface Engine {
    * @param maxTokens the most tokens of a row
    * @param padId the id that fills rows up
    * @param widthStep what the widths of its batches are multiples of, which the engine says
+   * @param packs whether a line of a batch may have several rows behind each other
    * @param engine what runs it
    * @param reason why that engine
    * @param precision the numbers it computes in
@@ -105,6 +106,7 @@ public interface Engine {
       int maxTokens,
       int padId,
       int widthStep,
+      boolean packs,
       String engine,
       String reason,
       String precision,
@@ -117,10 +119,20 @@ public interface Engine {
     /** The width of the shortest batches. */
     private static final int LEAST_WIDTH = 8;
 
-    /** The width of a batch whose longest row has so many tokens. */
+    /** The width of a batch whose longest row has so many tokens, and its line to itself. */
     public int paddedLength(int length) {
-      int step = length > LEAST_WIDTH ? widthStep : LEAST_WIDTH;
-      return Math.min(maxTokens, (length + step - 1) / step * step);
+      return Math.min(maxTokens, width(length));
+    }
+
+    /** The width of a line of so many tokens. */
+    int width(int tokens) {
+      int step = tokens > LEAST_WIDTH ? widthStep : LEAST_WIDTH;
+      return (tokens + step - 1) / step * step;
+    }
+
+    /** What a row of so many tokens takes in a batch where no row is longer. */
+    public int space(int length) {
+      return packs ? length : paddedLength(length);
     }
   }
 
@@ -151,22 +163,20 @@ public interface Engine {
    *
    * @param model the model
    * @param rows the rows
+   * @param layout where they lie
    * @param alone whether no other lane has anything to run now, so that it may have the compute
    *     threads of all
    */
-  record ForwardCall(Model model, List<TokenRow> rows, boolean alone) {
-    /** The widths that the rows would have alone. */
-    public int[] paddedLengths() {
-      return rows.stream().mapToInt(row -> model.paddedLength(row.length())).toArray();
+  record ForwardCall(Model model, List<TokenRow> rows, Layout layout, boolean alone) {
+    /** With the cheapest layout. */
+    public static ForwardCall of(Model model, List<TokenRow> rows, boolean alone) {
+      int[] lengths = rows.stream().mapToInt(TokenRow::length).toArray();
+      return new ForwardCall(model, rows, Layout.of(model, lengths), alone);
     }
 
-    /** Tokens that each row is filled up to. */
-    int width() {
-      int longest = 0;
-      for (TokenRow row : rows) {
-        longest = Math.max(longest, row.length());
-      }
-      return model.paddedLength(longest);
+    /** What the rows take where none is longer. */
+    public int[] spaces() {
+      return rows.stream().mapToInt(row -> model.space(row.length())).toArray();
     }
   }
 
@@ -203,7 +213,7 @@ public interface Engine {
       Predicate<ForwardCall> suits) {
     /** The rows as one batch. */
     public ForwardCall batch(TokenizedTexts tokens) {
-      return new ForwardCall(model, tokens.rowList(dimensions, finish), alone);
+      return ForwardCall.of(model, tokens.rowList(dimensions, finish), alone);
     }
   }
 

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.ragbus.service;
 
+import dev.ragbus.python.Engine;
+import dev.ragbus.python.Engine.ForwardCall;
+import dev.ragbus.python.Lines;
+import java.util.Arrays;
+
 /**
  * Which rows run together: a pure choice among waiting lengths.
  *
- * <p>An engine pass costs about as much as its padded tokens, rows times the longest row, plus a
- * fixed part. So a batch grows from the row whose turn it is to the rows nearest it in length, as
- * long as the padding that one more row causes costs less than a pass of its own would, within a
- * budget of padded tokens and rows.
+ * <p>Where a model packs, that is who comes next, as many as fill lines of one width ({@link
+ * #lines}). Else an engine pass costs about as much as its padded tokens, rows times the longest
+ * row, plus a fixed part. So a batch grows from the row whose turn it is to the rows nearest it in
+ * length, as long as the padding that one more row causes costs less than a pass of its own would,
+ * within a budget of padded tokens and rows.
  *
  * @param maxTokens the most padded tokens; a single row may exceed it
  * @param maxRows the most rows
@@ -15,6 +21,9 @@ package dev.ragbus.service;
 record BatchLimits(int maxTokens, int maxRows) {
   /** The fixed part of a pass, in tokens; {@code docs/performance.md} says how it was measured. */
   static final int PASS_OVERHEAD_TOKENS = 32;
+
+  /** What all widths of lines are multiples of. */
+  private static final int TILE = 16;
 
   /**
    * Chooses a batch around the row whose turn it is.
@@ -49,21 +58,24 @@ record BatchLimits(int maxTokens, int maxRows) {
     return taken;
   }
 
-  /**
-   * Whether rows of these padded lengths are as good a batch as {@link #next} would make of them.
-   */
-  boolean suit(int[] lengths) {
-    int longest = 0;
-    int sum = 0;
-    for (int length : lengths) {
-      longest = Math.max(longest, length);
-      sum += length;
+  /** The lines, empty, that a batch with a row of this length may fill; the model packs. */
+  Lines lines(Engine.Model model, int length) {
+    int padded = model.paddedLength(length);
+    if (padded > maxTokens) {
+      return new Lines(length, 1);
     }
-    long padded = (long) longest * lengths.length;
-    return lengths.length <= maxRows
-        && isCommon(lengths.length)
-        && (padded <= maxTokens || lengths.length == 1)
-        && padded - sum <= PASS_OVERHEAD_TOKENS;
+    int width = Math.max(padded, Math.min(Lines.COMMON_WIDTH, maxTokens / TILE * TILE));
+    return new Lines(width, maxTokens / width);
+  }
+
+  /** Whether rows are as good a batch as would be made of them. */
+  boolean suit(ForwardCall batch) {
+    int rows = batch.rows().size();
+    int padded = batch.layout().tokens();
+    return rows <= maxRows
+        && (isCommon(rows) || batch.model().packs())
+        && (padded <= maxTokens || rows == 1)
+        && padded - Arrays.stream(batch.spaces()).sum() <= PASS_OVERHEAD_TOKENS;
   }
 
   /** Engines make code for each shape they meet, so batches come in few sizes. */

@@ -244,7 +244,7 @@ final class Batcher {
             spec.dimensions(),
             spec.finish(),
             nothingElseToRun(),
-            batch -> !job.isOver() && limits.suit(batch.paddedLengths()));
+            batch -> !job.isOver() && limits.suit(batch));
     long startedNanos = nanoClock.getAsLong();
     idleLanes.clear(lane);
     job.started();
@@ -273,7 +273,9 @@ final class Batcher {
     if (result.succeeded()) {
       job.phases().tokenizedOnLane(result.result().tokenizeNanos());
     }
-    if (result.failed() || result.result().values() == null) {
+    if (result.failed()
+        || result.result().values() == null
+        || mayHaveSpread(job.spec().model(), result.result().values())) {
       tokenized(job, 0, texts, result.map(DirectResult::tokens));
       return;
     }
@@ -286,7 +288,9 @@ final class Batcher {
         };
     if (tokenized(job, 0, texts, result.map(DirectResult::tokens), rows)) {
       batch.forEach(job::started);
-      ran(batch, nanoClock.getAsLong() - startedNanos - result.result().tokenizeNanos());
+      ran(
+          call(batch, false),
+          nanoClock.getAsLong() - startedNanos - result.result().tokenizeNanos());
       deliver(batch, result.result().values());
     }
   }
@@ -684,24 +688,39 @@ final class Batcher {
 
   private void run(int lane, List<Row> batch) {
     long startedNanos = nanoClock.getAsLong();
-    forward(lane, batch, latestDeadline(batch))
+    ForwardCall call = call(batch, nothingElseToRun());
+    forward(lane, batch, call, latestDeadline(batch))
         .onComplete(
             result -> {
-              if (result.succeeded()) {
-                ran(batch, nanoClock.getAsLong() - startedNanos);
+              if (result.failed()) {
+                failed(lane, batch, typed(result.cause()));
+              } else if (mayHaveSpread(batch.get(0).job().spec().model(), result.result())) {
+                runApart(
+                    lane,
+                    batch.stream().map(List::of).collect(Collectors.toCollection(ArrayDeque::new)));
+              } else {
+                ran(call, nanoClock.getAsLong() - startedNanos);
                 deliver(batch, result.result());
                 laneIdle(lane);
-              } else {
-                failed(lane, batch, typed(result.cause()));
               }
             });
   }
 
-  /** Runs rows of one model. */
-  private Future<List<RowValues>> forward(int lane, List<Row> rows, long deadlineNanos) {
+  private static ForwardCall call(List<Row> rows, boolean alone) {
     Engine.Model model = rows.get(0).job().spec().model().engineModel();
-    ForwardCall call =
-        new ForwardCall(model, rows.stream().map(Row::tokens).toList(), nothingElseToRun());
+    return ForwardCall.of(model, rows.stream().map(Row::tokens).toList(), alone);
+  }
+
+  /** Whether a row's numbers may be none because those of another one, packed with it, are none. */
+  private static boolean mayHaveSpread(LoadedModel model, List<RowValues> values) {
+    return model.engineModel().packs()
+        && values.size() > 1
+        && values.stream().anyMatch(row -> !row.isFinite());
+  }
+
+  /** Runs rows of one model. */
+  private Future<List<RowValues>> forward(
+      int lane, List<Row> rows, ForwardCall call, long deadlineNanos) {
     Set<Job> running = rows.stream().map(Row::job).collect(Collectors.toSet());
     long startedNanos = nanoClock.getAsLong();
     running.forEach(job -> job.phases().passBegins(startedNanos));
@@ -774,16 +793,12 @@ final class Batcher {
   }
 
   /** Counts a pass, and how fast it was. */
-  private void ran(List<Row> batch, long nanos) {
-    int width = 0;
-    long tokens = 0;
-    for (Row row : batch) {
-      width = Math.max(width, row.paddedLength());
-      tokens += row.tokens().length();
-    }
-    long padded = (long) width * batch.size();
-    counters = counters.ran(batch.size(), tokens, padded);
-    metrics.ran(batch.size(), tokens, padded, nanos);
+  private void ran(ForwardCall call, long nanos) {
+    int rows = call.rows().size();
+    long tokens = call.rows().stream().mapToLong(TokenRow::length).sum();
+    long padded = call.layout().tokens();
+    counters = counters.ran(rows, tokens, padded);
+    metrics.ran(rows, tokens, padded, nanos);
     // The cost of a pass counts, not its tokens alone: a small one is no slower by that. The first
     // ones, which meet new shapes, are soon outweighed.
     double cost = padded + BatchLimits.PASS_OVERHEAD_TOKENS;
@@ -827,7 +842,8 @@ final class Batcher {
 
   /**
    * A failed batch of several jobs is run again, each job by itself: one's fault stays its own. So
-   * is what is left of one that was cancelled.
+   * is what is left of one that was cancelled; and, each row by itself, one that gave numbers that
+   * are none where rows share lines.
    */
   private void failed(int lane, List<Row> batch, RagbusException failure) {
     Map<Job, List<Row>> byJob = new LinkedHashMap<>();
@@ -854,7 +870,7 @@ final class Batcher {
       runApart(lane, groups);
       return;
     }
-    forward(lane, rows, job.deadlineNanos())
+    forward(lane, rows, call(rows, nothingElseToRun()), job.deadlineNanos())
         .onComplete(
             result -> {
               if (result.succeeded()) {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.ragbus.service;
 
+import dev.ragbus.python.Engine;
+import dev.ragbus.python.Lines;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.PriorityQueue;
 
 /**
- * The rows of one model that wait to be run, by padded length and, within a length, by turn.
+ * The rows of one model that wait to be run, by what they take and, within a length, by turn.
  *
  * <p>Rows whose request is over stay in the heaps until they are met, but are not counted. Belongs
  * to the event loop of its {@link Batcher}.
@@ -18,7 +21,7 @@ final class LengthQueue {
 
   /** Adds a row. */
   void add(Row row) {
-    int length = row.paddedLength();
+    int length = row.space();
     grow(length);
     rows.get(length).add(row);
     waiting[length]++;
@@ -36,12 +39,7 @@ final class LengthQueue {
 
   /** Stops counting a row that waits here, its request being over. */
   void forget(Row row) {
-    int length = row.paddedLength();
-    waiting[length]--;
-    count--;
-    if (waiting[length] == 0) {
-      rows.get(length).clear();
-    }
+    counted(row.space());
   }
 
   /** Takes out the rows of a job that is not over. */
@@ -85,26 +83,99 @@ final class LengthQueue {
 
   /** Removes a batch around a row that waits here, the row included. */
   List<Row> take(BatchLimits limits, Row anchor) {
-    int[] taken = limits.next(waiting, anchor.paddedLength());
+    Engine.Model model = anchor.job().spec().model().engineModel();
     List<Row> batch = new ArrayList<>();
     batch.add(anchor);
-    if (head(anchor.paddedLength()).equals(anchor)) {
-      rows.get(anchor.paddedLength()).poll();
+    if (model.packs()) {
+      remove(anchor);
+      pack(limits, limits.lines(model, anchor.space()), batch);
     } else {
-      rows.get(anchor.paddedLength()).remove(anchor);
-    }
-    for (int length = 0; length < taken.length; length++) {
-      int others = length == anchor.paddedLength() ? taken[length] - 1 : taken[length];
-      for (int i = 0; i < others; i++) {
-        batch.add(head(length));
-        rows.get(length).poll();
-      }
-      waiting[length] -= taken[length];
-      count -= taken[length];
-      if (waiting[length] == 0) {
-        rows.get(length).clear();
+      int[] taken = limits.next(waiting, anchor.space());
+      remove(anchor);
+      taken[anchor.space()]--;
+      for (int length = 0; length < taken.length; length++) {
+        for (int i = 0; i < taken[length]; i++) {
+          batch.add(poll(length));
+        }
       }
     }
     return batch;
+  }
+
+  /** Fills lines with the rows whose turn comes next, then what is left with any that fit. */
+  private void pack(BatchLimits limits, Lines lines, List<Row> batch) {
+    lines.put(batch.get(0).space());
+    List<Row> next = next(lines, limits.maxRows() - 1);
+    next.sort(Comparator.comparingInt(Row::space).reversed());
+    for (Row row : next) {
+      if (lines.put(row.space()) < 0) {
+        add(row);
+      } else {
+        batch.add(row);
+      }
+    }
+    int length = longest(lines.room());
+    while (length >= 0 && batch.size() < limits.maxRows()) {
+      lines.put(length);
+      batch.add(poll(length));
+      length = longest(lines.room());
+    }
+  }
+
+  /** Removes rows by turn, as many as all lines have room for. */
+  private List<Row> next(Lines lines, int mostRows) {
+    PriorityQueue<Row> heads = new PriorityQueue<>(Row.BY_TURN);
+    for (int length = Math.min(lines.room(), waiting.length - 1); length >= 0; length--) {
+      if (waiting[length] > 0) {
+        heads.add(head(length));
+      }
+    }
+    List<Row> next = new ArrayList<>();
+    int room = lines.free();
+    while (next.size() < mostRows && !heads.isEmpty() && heads.peek().space() <= room) {
+      int length = heads.poll().space();
+      Row row = poll(length);
+      next.add(row);
+      room -= length;
+      if (waiting[length] > 0) {
+        heads.add(head(length));
+      }
+    }
+    return next;
+  }
+
+  /** The most that a row that waits takes, of those that take so much at most; -1 for none. */
+  private int longest(int most) {
+    int length = Math.min(most, waiting.length - 1);
+    while (length >= 0 && waiting[length] == 0) {
+      length--;
+    }
+    return length;
+  }
+
+  private Row poll(int length) {
+    Row row = head(length);
+    rows.get(length).poll();
+    counted(length);
+    return row;
+  }
+
+  private void remove(Row row) {
+    int length = row.space();
+    if (head(length).equals(row)) {
+      rows.get(length).poll();
+    } else {
+      rows.get(length).remove(row);
+    }
+    counted(length);
+  }
+
+  /** A row of this length waits no longer. */
+  private void counted(int length) {
+    waiting[length]--;
+    count--;
+    if (waiting[length] == 0) {
+      rows.get(length).clear();
+    }
   }
 }

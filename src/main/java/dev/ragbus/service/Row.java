@@ -24,7 +24,7 @@ record Row(Job job, int text, TokenRow tokens, long turn, long number) {
   }
 
   /** The tokens it takes in a batch where no row is longer. */
-  int paddedLength() {
-    return job.spec().model().engineModel().paddedLength(tokens.length());
+  int space() {
+    return job.spec().model().engineModel().space(tokens.length());
   }
 }

@@ -41,6 +41,6 @@ final class WarmUp {
   private static ForwardCall call(Engine.Model model, int width, boolean alone) {
     int[] ids = new int[width];
     java.util.Arrays.fill(ids, model.padId());
-    return new ForwardCall(model, List.of(new TokenRow(ids, 0, width, width, 0, true)), alone);
+    return ForwardCall.of(model, List.of(new TokenRow(ids, 0, width, width, 0, true)), alone);
   }
 }

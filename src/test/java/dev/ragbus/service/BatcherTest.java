@@ -853,6 +853,52 @@ class BatcherTest {
   }
 
   @Test
+  void whatIsNotFiniteInAPackedBatchIsRunRowByRow() {
+    LoadedModel packing =
+        new LoadedModel(ModelSpec.of("p", ModelType.EMBEDDING), engine.addPacking(), time.nanos());
+    Submitted first = new Submitted(packing, "first", 1_000, null, List.of("x"));
+    Submitted good = new Submitted(packing, "good", 1_000, null, List.of("aaa", "aab"));
+    Submitted broken = new Submitted(packing, "broken", 1_000, null, List.of("bbbb", "bbbc"));
+    engine.finish();
+    Engine.ForwardCall batch = engine.running.get(0).call();
+    assertThat(batch.rows()).hasSize(4);
+    assertThat(batch.layout().lines()).isEqualTo(2);
+    float[] none = FakeEngine.results(batch);
+    Arrays.fill(none, Float.NaN);
+    engine.finishWith(0, none);
+    while (!engine.running.isEmpty()) {
+      Engine.ForwardCall alone = engine.running.get(0).call();
+      assertThat(alone.rows()).hasSize(1);
+      float[] results = FakeEngine.results(alone);
+      if (FakeEngine.texts(alone).equals(List.of("bbbc"))) {
+        results[3] = Float.NaN;
+      }
+      engine.finishWith(0, results);
+    }
+    assertThat(List.of(first, good)).allMatch(Submitted::succeeded);
+    assertThat(broken.failure().getMessage()).contains("texts[1]", "not finite");
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void whatIsNotFiniteInAPackedDirectCallIsRunRowByRow() {
+    LoadedModel packing =
+        new LoadedModel(ModelSpec.of("p", ModelType.EMBEDDING), engine.addPacking(), time.nanos());
+    Submitted direct = new Submitted(packing, "direct", 1_000, null, List.of("aaa", "bbb"));
+    for (int rows : new int[] {2, 2}) {
+      float[] none = new float[4 * rows];
+      Arrays.fill(none, Float.NaN);
+      assertThat(engine.running.get(0).call().rows()).hasSize(rows);
+      engine.finishWith(0, none);
+    }
+    engine.finish();
+    engine.finishWith(0, new float[] {1, 1, 1, Float.NaN});
+    assertThat(direct.failure().getMessage()).contains("texts[1]", "not finite");
+    assertThat(engine.running).isEmpty();
+    assertNothingIsHeld();
+  }
+
+  @Test
   void aBatchOfTheWrongSizeFailsItsRequests() {
     Submitted job = submit("a", "b");
     engine.finishWith(0, new float[7]);

@@ -92,6 +92,7 @@ final class FakeEngine implements Engine {
         64,
         0,
         8,
+        false,
         "fake",
         "it was asked for",
         "f32",
@@ -114,6 +115,15 @@ final class FakeEngine implements Engine {
   }
 
   static Model withHandle(Model model, int handle) {
+    return with(model, handle, model.packs());
+  }
+
+  /** An embedding model that has several rows in a line. */
+  static Model packing(int handle) {
+    return with(model(handle, false), handle, true);
+  }
+
+  private static Model with(Model model, int handle, boolean packs) {
     return new Model(
         handle,
         model.outputs(),
@@ -124,6 +134,7 @@ final class FakeEngine implements Engine {
         model.maxTokens(),
         model.padId(),
         model.widthStep(),
+        packs,
         model.engine(),
         model.reason(),
         model.precision(),
@@ -137,7 +148,15 @@ final class FakeEngine implements Engine {
 
   /** Makes a model known without loading it. */
   Model add(boolean crossEncoder) {
-    Model model = model(nextHandle++, crossEncoder);
+    return add(model(nextHandle++, crossEncoder));
+  }
+
+  /** Makes a model that packs known. */
+  Model addPacking() {
+    return add(packing(nextHandle++));
+  }
+
+  private Model add(Model model) {
     byHandle.put(model.handle(), model);
     return model;
   }

@@ -6,10 +6,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelType;
 import dev.ragbus.RagbusException;
+import dev.ragbus.python.Engine;
+import dev.ragbus.python.Engine.ForwardCall;
 import dev.ragbus.python.Engine.TokenRow;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.RepetitionInfo;
 import org.junit.jupiter.api.Test;
@@ -21,8 +24,15 @@ class LengthQueueTest {
   private long number;
 
   private static Job job() {
-    LoadedModel model =
-        new LoadedModel(ModelSpec.of("m", ModelType.EMBEDDING), FakeEngine.model(1, false), 0);
+    return job(FakeEngine.model(1, false));
+  }
+
+  private static Job packed() {
+    return job(FakeEngine.packing(1));
+  }
+
+  private static Job job(Engine.Model engineModel) {
+    LoadedModel model = new LoadedModel(ModelSpec.of("m", ModelType.EMBEDDING), engineModel, 0);
     return new Job(
         new Job.Spec(model, null, List.of(), null, false, 0, 1, false, true, 0, true, (t, v) -> {}),
         null,
@@ -82,6 +92,66 @@ class LengthQueueTest {
     assertThat(queue.first()).isSameAs(left);
     assertThat(queue.take(new BatchLimits(512, 32), queue.first())).containsExactly(left);
     assertThat(queue.isEmpty()).isTrue();
+  }
+
+  @Test
+  void linesAreFilledByTurnThenByWhatFits() {
+    BatchLimits limits = new BatchLimits(96, 32);
+    Row third = row(packed(), 30, 3);
+    Row first = row(packed(), 40, 1);
+    Row tooLong = row(packed(), 41, 4);
+    Row second = row(packed(), 20, 2);
+    Row last = row(packed(), 6, 9);
+    row(packed(), 5, 8);
+    assertThat(queue.take(limits, queue.first())).containsExactly(first, third, second, last);
+    assertThat(queue.first()).isSameAs(tooLong);
+  }
+
+  @Test
+  void aRowBeyondTheBudgetHasABatchToItself() {
+    Row first = row(packed(), 60, 1);
+    Row next = row(packed(), 9, 2);
+    BatchLimits limits = new BatchLimits(50, 32);
+    assertThat(queue.take(limits, queue.first())).containsExactly(first);
+    assertThat(queue.take(limits, queue.first())).containsExactly(next);
+  }
+
+  @Test
+  void aPackedBatchHasNoMoreRowsThanItMay() {
+    IntStream.range(0, 20).forEach(turn -> row(packed(), 2, turn));
+    assertThat(queue.take(new BatchLimits(512, 8), queue.first()))
+        .extracting(Row::turn)
+        .containsExactly(0L, 1L, 2L, 3L, 4L, 5L, 6L, 7L);
+  }
+
+  @RepeatedTest(5)
+  void packsEachLiveRowOnceAndWithinTheBudget(RepetitionInfo repetition) {
+    Random random = new Random(repetition.getCurrentRepetition());
+    List<Row> live = new ArrayList<>();
+    for (int step = 0; step < 3_000; step++) {
+      int choice = random.nextInt(10);
+      if (choice < 6) {
+        live.add(row(packed(), 1 + random.nextInt(63), random.nextInt(1_000)));
+      } else if (choice < 7 && !live.isEmpty()) {
+        Row gone = live.remove(random.nextInt(live.size()));
+        queue.forget(gone);
+        end(gone.job());
+      } else if (!live.isEmpty()) {
+        BatchLimits limits = new BatchLimits(16 + random.nextInt(600), 1 + random.nextInt(40));
+        Row first = live.stream().min(Row.BY_TURN).orElseThrow();
+        List<Row> taken = queue.take(limits, queue.first());
+        assertThat(live).containsAll(taken);
+        assertThat(taken).contains(first).doesNotHaveDuplicates();
+        assertThat(taken.size()).isLessThanOrEqualTo(limits.maxRows());
+        ForwardCall call =
+            ForwardCall.of(FakeEngine.packing(1), taken.stream().map(Row::tokens).toList(), false);
+        assertThat(taken.size() == 1 || call.layout().tokens() <= limits.maxTokens())
+            .as("%s of at most %s tokens", call.layout(), limits.maxTokens())
+            .isTrue();
+        live.removeAll(taken);
+      }
+      assertThat(queue.isEmpty()).isEqualTo(live.isEmpty());
+    }
   }
 
   @RepeatedTest(5)
