@@ -126,6 +126,16 @@ def test_places_are_found() -> None:
     assert (len(places.masks), places.first, places.skipped, places.firsts) == (2, 0, None, ())
 
 
+def test_positions_are_found_in_tables_of_bytes() -> None:
+    model = bert()
+    for lookup in [it for it in model.get_ordered_ops() if packing._is_table_lookup(it)]:
+        table = lookup.input_value(0).get_node()
+        rows, values = table.get_output_shape(0)
+        packed = op.convert(op.constant(np.ones((rows, values), np.int8)), "f32")
+        lookup.input(0).replace_source_output(op.multiply(packed, op.constant(np.ones((rows, 1), np.float32))).output(0))
+    assert places_in(model, FAMILIES / "bert") is not None
+
+
 def insert(model: ov.Model, after: Any, made: Callable[[Any], Any]) -> ov.Model:
     """Let all that reads an output read what is made of it."""
     readers = list(after.get_target_inputs())

@@ -190,12 +190,9 @@ def _above(node: ov.Node) -> Iterator[ov.Node]:
 
 def _is_table_lookup(node: ov.Node) -> bool:
     """Return whether a node looks rows of a table of weights up."""
-    if node.get_type_name() != "Gather":
+    if node.get_type_name() != "Gather" or len(node.get_input_partial_shape(0)) != 2:  # noqa: PLR2004
         return False
-    node = node.input_value(0).get_node()
-    while node.get_type_name() == "Convert":
-        node = node.input_value(0).get_node()
-    return node.get_type_name() == "Constant" and len(node.get_output_partial_shape(0)) == 2  # noqa: PLR2004
+    return all(it.get_type_name() != "Parameter" for it in _above(node.input_value(0).get_node()))
 
 
 def _first_tokens(chosen: Any) -> Iterator[ov.Node]:
