@@ -103,7 +103,8 @@ class BenchmarksTest {
             "--count=64",
             "--queries=5",
             "--documents=10",
-            "--layer-seconds=0.02");
+            "--layer-seconds=0.02",
+            "--java-flag=-XX:TieredStopAtLevel=1");
 
     assertThat(ChildProcess.run(command)).isZero();
 
