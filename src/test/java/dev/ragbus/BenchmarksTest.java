@@ -24,6 +24,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The benchmarks still run, on so little work that their figures mean nothing. */
+@Tag("side-by-side")
 class BenchmarksTest {
   private static final String CLASS_PATH = System.getProperty("java.class.path");
   private static final List<String> SCRIPTS = scripts();
