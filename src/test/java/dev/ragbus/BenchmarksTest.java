@@ -24,6 +24,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The benchmarks still run, on so little work that their figures mean nothing. */
+@Tag("side-by-side")
 class BenchmarksTest {
   private static final String CLASS_PATH = System.getProperty("java.class.path");
   private static final List<String> SCRIPTS = scripts();
@@ -103,7 +104,8 @@ class BenchmarksTest {
             "--count=64",
             "--queries=5",
             "--documents=10",
-            "--layer-seconds=0.02");
+            "--layer-seconds=0.02",
+            "--java-flag=-XX:TieredStopAtLevel=1");
 
     assertThat(ChildProcess.run(command)).isZero();
 

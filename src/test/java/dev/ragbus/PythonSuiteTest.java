@@ -15,6 +15,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** The Python half's own checks, without a JVM, in the environment that Ragbus makes. */
+@Tag("side-by-side")
 class PythonSuiteTest {
   private static PythonEnvironment environment;
   private static Path model;

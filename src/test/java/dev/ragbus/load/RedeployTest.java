@@ -33,6 +33,7 @@ class RedeployTest {
 
   @Test
   @Tag("slow")
+  @Tag("side-by-side")
   void twoHundredTimes() {
     redeploy(20, 200);
   }

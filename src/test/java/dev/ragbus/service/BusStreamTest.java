@@ -267,8 +267,10 @@ class BusStreamTest {
       }
     }
     reads.forEach(Read::end);
+    Awaitility.await()
+        .atMost(Duration.ofSeconds(60))
+        .until(() -> reads.stream().allMatch(read -> read.frames.size() == 21));
     for (Read read : reads) {
-      Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> read.frames.size() == 21);
       for (int i = 0; i < 20; i++) {
         assertThat(read.frames.get(i).getInteger("value")).isEqualTo(i);
       }

@@ -114,6 +114,7 @@ class CancellationTest {
 
   @Test
   @Tag("slow")
+  @Tag("side-by-side")
   void noInnocentRequestIsHitByTwentyThousandRandomCancellations() {
     cancelAtRandom(20_000);
   }

@@ -90,6 +90,7 @@ class FunctionSoakTest {
 
   @Test
   @Tag("slow")
+  @Tag("side-by-side")
   void aHundredThousandMixedCallsWithEndlessLoops() throws InterruptedException {
     mixedCalls(100_000);
   }
@@ -151,6 +152,7 @@ class FunctionSoakTest {
 
   @Test
   @Tag("slow")
+  @Tag("side-by-side")
   void twentyThousandKillsHitNoInnocentCall() {
     kills(20_000);
   }
@@ -189,6 +191,7 @@ class FunctionSoakTest {
 
   @Test
   @Tag("slow")
+  @Tag("side-by-side")
   void aHundredThousandCallsOfEveryTypeTakeNoMemory() throws InterruptedException {
     everyType(100_000, 5_000, 64);
   }

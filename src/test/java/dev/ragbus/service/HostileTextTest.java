@@ -109,6 +109,7 @@ class HostileTextTest {
 
   @Test
   @Tag("slow")
+  @Tag("side-by-side")
   void twoHundredThousandComeBackAsTheyWent() {
     cross(200_000, 13);
     tokenize(10_000, 14);

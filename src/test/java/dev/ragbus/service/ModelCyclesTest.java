@@ -50,6 +50,7 @@ class ModelCyclesTest {
 
   @Test
   @Tag("slow")
+  @Tag("side-by-side")
   void aThousandCyclesDoNotGrow() {
     assertThat(growthBytes(100, 1_000)).isLessThan(20_000_000);
   }
