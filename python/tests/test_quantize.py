@@ -322,6 +322,7 @@ def test_nncf_keeps_the_golden_vectors(cache: Path, model_folder: Path) -> None:
     engine = load(None, folder=model_folder)
     assert engine.quality is not None
     assert engine.quality.value >= 0.99
+    assert engine.packs
     assert (engine.folder.weights.parent / "model.bin").stat().st_size < 30_000_000
     rows = tokenization.rows_of_texts(engine.tokens, [it["text"] for it in golden], tokenization.Cut(engine.folder.max_tokens))
     expected = np.array([np.frombuffer(base64.b64decode(it["vector"]), "<f4") for it in golden])
