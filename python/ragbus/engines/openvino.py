@@ -40,8 +40,8 @@ PRECISIONS = ("auto", "f32", "bf16", "int8")
 
 # Kernels that a stream keeps for shapes to come, some 14 a shape. Batches have more shapes than any bound keeps: at 1,024 (OpenVINO
 # itself keeps 5,000) a process with 800 batches of random shapes grew by 600 MB and went on, at 256 it took 18 MB more than at 64,
-# and texts/s were the same at 64, 256 and 2,048.
-_CACHED_KERNELS = 64
+# and at 64 10 to 20 more than at 24; texts/s were the same with each.
+_CACHED_KERNELS = 24
 
 # Files of weights that are compiled twice, for lanes that all run and for one that is alone. Each compiled model lays its weights
 # out in memory; and a small one's pass is over before other threads have woken up.
