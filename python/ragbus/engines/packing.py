@@ -19,7 +19,7 @@ from openvino import opset13 as op
 from ragbus import pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ragbus.model import ModelFolder
     from ragbus.pooling import Ints
@@ -135,7 +135,8 @@ def places_of(core: ov.Core, model: ov.Model, folder: ModelFolder, chosen: Any, 
         return None
     masks = _masks(ops, inputs["attention_mask"])
     lookups = [it for it in ops if it.get_type_name() == "GatherElements" or _is_table_lookup(it)]
-    firsts = tuple(_first_tokens(chosen)) if folder.pooling is None else ()
+    heads = _above(chosen.get_node(), lambda it: _takes_first(it) or it.get_type_name() == "Softmax")
+    firsts = tuple(filter(_takes_first, heads)) if folder.pooling is None else ()
     if masks is None or not lookups or (folder.pooling is None) != (len(firsts) == 1):
         return None
     tried = _tried(core, model, [it.get_source_output() for it in masks] + [it.input_value(1) for it in lookups], pad_id)
@@ -171,42 +172,32 @@ def _masks(ops: Sequence[ov.Node], attention_mask: ov.Node) -> tuple[ov.Input, .
 
 def _is_made_from(node: ov.Node, source: ov.Node) -> bool:
     """Return whether a mask is made from that input, with nothing of the tokens in it."""
-    above = list(_above(node))
+    above = list(_above(node, _is_product))
     names = {it.get_type_name() for it in above}
     return "MatMul" not in names and any(it.get_friendly_name() == source.get_friendly_name() for it in above)
 
 
-def _above(node: ov.Node) -> Iterator[ov.Node]:
-    """Yield a node and all that it is made from, but nothing above the first matrix product on each way."""
+def _above(node: ov.Node, last: Callable[[ov.Node], bool]) -> Iterator[ov.Node]:
+    """Yield a node and all that it is made from, on each way up to the first node that is the last."""
     seen, open_ = set(), [node]
     while open_:
         it = open_.pop()
         if it.get_friendly_name() not in seen:
             seen.add(it.get_friendly_name())
             yield it
-            if it.get_type_name() != "MatMul":
+            if not last(it):
                 open_ += [value.get_node() for value in it.input_values()]
+
+
+def _is_product(node: ov.Node) -> bool:
+    return bool(node.get_type_name() == "MatMul")
 
 
 def _is_table_lookup(node: ov.Node) -> bool:
     """Return whether a node looks rows of a table of weights up."""
     if node.get_type_name() != "Gather" or len(node.get_input_partial_shape(0)) != 2:  # noqa: PLR2004
         return False
-    return all(it.get_type_name() != "Parameter" for it in _above(node.input_value(0).get_node()))
-
-
-def _first_tokens(chosen: Any) -> Iterator[ov.Node]:
-    """Yield what takes the first token of each line on the way to a classifier's logits."""
-    seen, open_ = set(), [chosen.get_node()]
-    while open_:
-        node = open_.pop()
-        if node.get_friendly_name() in seen:
-            continue
-        seen.add(node.get_friendly_name())
-        if _takes_first(node):
-            yield node
-        elif node.get_type_name() != "Softmax":
-            open_ += [value.get_node() for value in node.input_values()]
+    return all(it.get_type_name() != "Parameter" for it in _above(node.input_value(0).get_node(), _is_product))
 
 
 def _takes_first(node: ov.Node) -> bool:
