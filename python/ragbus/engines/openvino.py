@@ -136,8 +136,6 @@ class OpenVinoEngine:
     """A model compiled by OpenVINO, once for lanes that all run and once for one that is alone.
 
     Both are the same where there is one lane, another device, or a model that is very small or large.
-
-    `pooled` says that its graph gives what goes to `out`: scores, or a sparse model's values.
     """
 
     folder: ModelFolder
@@ -148,7 +146,6 @@ class OpenVinoEngine:
     device: str
     outputs: int
     packs: bool
-    pooled: bool
     layers: tuple[Dense, ...]
     activation: str | None
     quality: Quality | None = None
@@ -168,7 +165,8 @@ class OpenVinoEngine:
         """Run a graph over shared memory: nothing is copied in, and nothing out where the graph pools."""
         cancelled = self._lane.__dict__.pop("cancelled", None) or threading.Event()
         graph = self.graph_alone if alone else self.graph
-        return graph.infer(cancelled, packing.Batch.fed(ids, table), out if self.pooled else None)
+        into = None if self.folder.model_type == "embedding" else out  # which takes scores, or a sparse model's values
+        return graph.infer(cancelled, packing.Batch.fed(ids, table), into)
 
     def finish(self, hidden: Floats, table: Ints, out: Floats) -> None:
         """Pool, where the graph did not, project, then slice, normalise or activate."""
@@ -229,7 +227,6 @@ def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: 
         device=device.lower(),
         outputs=outputs,
         packs=packs,
-        pooled=folder.pooling is None or folder.model_type == "sparse",
         layers=layers,
         activation=graphs.activation_of(folder, outputs),
     )

@@ -22,9 +22,6 @@ record BatchLimits(int maxTokens, int maxRows) {
   /** The fixed part of a pass, in tokens; {@code docs/performance.md} says how it was measured. */
   static final int PASS_OVERHEAD_TOKENS = 32;
 
-  /** What all widths of lines are multiples of. */
-  private static final int TILE = 16;
-
   /**
    * Chooses a batch around the row whose turn it is.
    *
@@ -64,7 +61,8 @@ record BatchLimits(int maxTokens, int maxRows) {
     if (padded > maxTokens) {
       return new Lines(length, 1);
     }
-    int width = Math.max(padded, Math.min(Lines.COMMON_WIDTH, maxTokens / TILE * TILE));
+    int step = model.widthStep();
+    int width = Math.max(padded, Math.min(Lines.COMMON_WIDTH, maxTokens / step * step));
     return new Lines(width, maxTokens / width);
   }
 

@@ -61,6 +61,11 @@ class BatcherTest {
     return new LoadedModel(ModelSpec.of(name, type), engine.add(crossEncoder), time.nanos());
   }
 
+  private LoadedModel packing() {
+    ModelSpec spec = ModelSpec.of("p", ModelType.EMBEDDING);
+    return new LoadedModel(spec, engine.addPacking(), time.nanos());
+  }
+
   /** A job under test and what became of it. */
   private final class Submitted {
     final Job job;
@@ -854,8 +859,7 @@ class BatcherTest {
 
   @Test
   void whatIsNotFiniteInAPackedBatchIsRunRowByRow() {
-    LoadedModel packing =
-        new LoadedModel(ModelSpec.of("p", ModelType.EMBEDDING), engine.addPacking(), time.nanos());
+    LoadedModel packing = packing();
     Submitted first = new Submitted(packing, "first", 1_000, null, List.of("x"));
     Submitted good = new Submitted(packing, "good", 1_000, null, List.of("aaa", "aab"));
     Submitted broken = new Submitted(packing, "broken", 1_000, null, List.of("bbbb", "bbbc"));
@@ -882,8 +886,7 @@ class BatcherTest {
 
   @Test
   void whatIsNotFiniteInAPackedDirectCallIsRunRowByRow() {
-    LoadedModel packing =
-        new LoadedModel(ModelSpec.of("p", ModelType.EMBEDDING), engine.addPacking(), time.nanos());
+    LoadedModel packing = packing();
     Submitted direct = new Submitted(packing, "direct", 1_000, null, List.of("aaa", "bbb"));
     for (int rows : new int[] {2, 2}) {
       float[] none = new float[4 * rows];
