@@ -55,7 +55,7 @@ def layers(engine: Engine, texts: Sequence[str], repeats: int) -> dict[str, floa
         "tokenise": median_us(lambda: engine.tokenize(texts, cut, pair=False), repeats),
         "forward": median_us(lambda: engine.forward(ids, table, out), repeats),
         "normalise": median_us(lambda: pooling.finish_embeddings(table, out), repeats),
-        "mean pooling": median_us(lambda: pooling.pool("mean", hidden, table), repeats),
+        "mean pooling": median_us(lambda: pooling.pool("mean", hidden, table, out), repeats),
     }
 
 

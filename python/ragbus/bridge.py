@@ -90,18 +90,17 @@ def tokenize(
 
 
 def _texts(count: int) -> list[Text]:
-    lengths = _lane.ints[:count]
-    seconds = lengths < 0
-    ends = np.cumsum(np.where(seconds, ~lengths, lengths), dtype=np.int64).tolist()
-    if len(ends) != count or (ends and ends[-1] > _lane.bytes.size):
+    lengths = _lane.ints[:count].tolist()
+    ends = list(itertools.accumulate((~length if length < 0 else length for length in lengths), initial=0))
+    if len(lengths) != count or ends[-1] > _lane.bytes.size:
         raise RagbusError("RUNTIME", f"the buffers hold fewer than {count} texts")
-    blob = _lane.bytes[: ends[-1] if ends else 0].tobytes()
+    texts: list[Any] = []
     try:
-        texts: list[Text] = [blob[start:stop].decode() for start, stop in zip([0, *ends[:-1]], ends, strict=False)]
+        for length, start, stop in zip(lengths, ends, ends[1:], strict=False):
+            text = _lane.bytes[start:stop].tobytes().decode()
+            texts.append((texts.pop(), text) if length < 0 else text)
     except UnicodeDecodeError as error:
         raise RagbusError("SERIALIZATION", f"a text is no UTF-8: {error}") from error
-    for at in np.flatnonzero(seconds)[::-1].tolist():
-        texts[at - 1 : at + 1] = [(texts[at - 1], texts[at])]
     return texts
 
 

@@ -7,6 +7,7 @@ A row's tokens are `length` behind each other, from its start on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -17,14 +18,14 @@ from ragbus.errors import RagbusError
 
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int32]
-Pooling: TypeAlias = Callable[[Floats], Floats]  # from a row's tokens (length x values, at least one) to its values
+Pooling: TypeAlias = Callable[[Floats, Floats], None]  # from a row's tokens (length x values, at least one) into its values
 
 # The columns of a row in a batch's table: START is where its ids begin among all of the batch; of a sparse one DIMENSIONS is its
 # top k.
 LENGTH, BOUNDARY, DIMENSIONS, FLAGS, START = range(5)
 COLUMNS = 5
 FINISH = 1  # flag: normalise an embedding, apply the activation to a score
-_TINY = np.float32(1e-12)  # torch.nn.functional.normalize's eps
+_TINY = 1e-12  # torch.nn.functional.normalize's eps
 
 
 def table_of(lengths: Sequence[int], width: int, boundaries: Sequence[int] | None = None, flags: int = 0) -> Ints:
@@ -35,38 +36,31 @@ def table_of(lengths: Sequence[int], width: int, boundaries: Sequence[int] | Non
     return table
 
 
-def _mean(tokens: Floats) -> Floats:
-    return _sum(tokens) / np.float32(len(tokens))
+def _mean(tokens: Floats, out: Floats) -> None:
+    np.add.reduce(tokens, axis=0, out=out)
+    out /= len(tokens)
 
 
-def _mean_sqrt_len(tokens: Floats) -> Floats:
-    return _sum(tokens) / np.float32(np.sqrt(len(tokens)))
+def _mean_sqrt_len(tokens: Floats, out: Floats) -> None:
+    np.add.reduce(tokens, axis=0, out=out)
+    out /= math.sqrt(len(tokens))
 
 
-def _weighted_mean(tokens: Floats) -> Floats:
+def _weighted_mean(tokens: Floats, out: Floats) -> None:
     weights = np.arange(1, len(tokens) + 1, dtype=np.float32)
-    pooled: Floats = np.matmul(weights / weights.sum(), tokens)
-    return pooled
+    np.matmul(weights / weights.sum(), tokens, out=out)
 
 
-def _sum(tokens: Floats) -> Floats:
-    summed: Floats = np.add.reduce(tokens, axis=0)
-    return summed
+def _max(tokens: Floats, out: Floats) -> None:
+    np.maximum.reduce(tokens, axis=0, out=out)
 
 
-def _max(tokens: Floats) -> Floats:
-    largest: Floats = np.maximum.reduce(tokens, axis=0)
-    return largest
+def _cls(tokens: Floats, out: Floats) -> None:
+    out[:] = tokens[0]
 
 
-def _cls(tokens: Floats) -> Floats:
-    first: Floats = tokens[0]
-    return first
-
-
-def _last_token(tokens: Floats) -> Floats:
-    last: Floats = tokens[-1]
-    return last
+def _last_token(tokens: Floats, out: Floats) -> None:
+    out[:] = tokens[-1]
 
 
 POOLINGS: dict[str, Pooling] = {
@@ -79,18 +73,20 @@ POOLINGS: dict[str, Pooling] = {
 }
 
 
-def pool(name: str, hidden: Floats, table: Ints) -> Floats:
-    """Pool token vectors (lines x width x values) by one of `POOLINGS`, or by several joined by `+`, one after another.
+def pool(name: str, hidden: Floats, table: Ints, out: Floats) -> None:
+    """Pool token vectors (lines x width x values) into `out` by one of `POOLINGS`, or by several joined by `+`, side by side.
 
-    A row without tokens has no numbers. A row at a time, since there are few: faster than one matrix product over all tokens, most
-    of whose weights are 0.
+    A row without tokens has no numbers. A row at a time: there are few, and what works on all of them at once in NumPy is more
+    code, which has to be fetched from memory again after each pass.
     """
     tokens, poolings = hidden.reshape(-1, hidden.shape[-1]), [POOLINGS[it] for it in name.split("+")]
-    pooled = np.full((len(table), len(poolings), hidden.shape[-1]), np.nan, np.float32)
-    for row, (length, start) in enumerate(table[:, (LENGTH, START)].tolist()):
-        for at, of_row in enumerate(poolings if length else ()):
-            pooled[row, at] = of_row(tokens[start : start + length])
-    return pooled.reshape(len(table), -1)
+    pooled = out.reshape(len(table), len(poolings), -1)
+    for of_row, (length, _, _, _, start) in zip(pooled, table.tolist(), strict=True):
+        for at, pooling in enumerate(poolings):
+            if length:
+                pooling(tokens[start : start + length], of_row[at])
+            else:
+                of_row[at] = np.nan
 
 
 def _relu(x: Floats) -> Floats:
@@ -146,15 +142,13 @@ def finish_embeddings(table: Ints, out: Floats) -> None:
     `table` is rows x `COLUMNS` (see `LENGTH` …), `out` rows x outputs. A row with `DIMENSIONS` d > 0 keeps its first d values, the
     rest become 0; a row with the `FINISH` flag is then divided by its Euclidean norm. Raises TYPE_CONVERSION for d beyond outputs.
     """
-    dimensions = table[:, DIMENSIONS]
-    if dimensions.any():
-        if dimensions.min() < 0 or dimensions.max() > out.shape[1]:
-            raise RagbusError("TYPE_CONVERSION", f"dimensions {dimensions.max()}: this model has 1 to {out.shape[1]}")
-        out[np.arange(out.shape[1]) >= np.where(dimensions, dimensions, out.shape[1])[:, None]] = 0
-    normalize = (table[:, FLAGS] & FINISH).astype(bool)
-    if normalize.any():
-        norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", out, out)), _TINY)
-        out /= np.where(normalize, norms, np.float32(1))[:, None]
+    for vector, (_, _, dimensions, flags, _) in zip(out, table.tolist(), strict=True):
+        if not 0 <= dimensions <= len(vector):
+            raise RagbusError("TYPE_CONVERSION", f"dimensions {dimensions}: this model has 1 to {len(vector)}")
+        if dimensions:
+            vector[dimensions:] = 0
+        if flags & FINISH:
+            np.divide(vector, max(math.sqrt(vector.dot(vector)), _TINY), out=vector)
 
 
 def sigmoid(x: Floats) -> Floats:

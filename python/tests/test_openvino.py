@@ -199,7 +199,9 @@ def test_cancel_always_ends_start_async_and_infer_only_with_several_lanes(
     """Why runs are begun apart and waited for; where this fails, `infer` may do."""
     handle = load(lanes=lanes, name="cancelled")["handle"]  # whose graph is left as no other test wants it
     request = registry.get(handle).engine.graph._compiled.create_infer_request()  # type: ignore[attr-defined]
-    fed = packing.Batch.fed(np.full((32, 128), 2000, np.int32), pooling.table_of([128] * 32, 128))
+    ids, table = np.full((32, 128), 2000, np.int32), pooling.table_of([128] * 32, 128)
+    fed = [np.empty(shape, np.int32) for shape in packing.Batch.shapes(ids, table)]
+    packing.Batch.fill(fed, ids, table)
     inputs = [ov.Tensor(it) for it in fed]
     started = time.monotonic()
     request.infer(inputs)
@@ -223,6 +225,8 @@ class Compiled:
 
     def create_infer_request(self) -> Compiled:
         return Compiled(endless=self.endless)
+
+    def set_input_tensor(self, _at: int, _tensor: ov.Tensor) -> None: ...
 
     def start_async(self) -> None: ...
 
@@ -251,17 +255,18 @@ def test_runs_that_are_ended_have_the_model_compiled_anew_once_and_not_soon_agai
 
     started = time.monotonic()
     graph = engine_module._Graph(compile_model)
-    runs = [threading.Event(), threading.Event()]
+    batch = np.zeros((1, 8), np.int32), pooling.table_of([8], 8)
+    runs = [engine_module._Run(), engine_module._Run()]
     with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
-        cut = [lane.submit(graph.infer, run, (), None) for lane, run in zip((first, second), runs, strict=True)]
+        cut = [lane.submit(graph.infer, run, *batch, None) for lane, run in zip((first, second), runs, strict=True)]
         while len(graph._requests) < len(runs):
             time.sleep(0.001)
         for run, ended in zip(runs, cut, strict=True):
-            run.set()
+            run.cancel()
             assert isinstance(ended.exception(), RagbusError)
-            graph.infer(threading.Event(), (), None)
+            graph.infer(engine_module._Run(), *batch, None)
     assert len(made) == 2  # the second run was one of the model that had been given up already
-    request: Any = graph._request()
+    request: Any = graph._request().infer_request
     assert request.patience_millis >= 50
     assert graph._rested >= started + 4 * 0.05
 

@@ -102,10 +102,14 @@ def _pool(engine: Engine, layers: Sequence[Dense], hidden: Floats, table: Ints, 
     if engine.folder.model_type == "sparse":
         pooling.pool_sparse(str(engine.folder.pooling), str(engine.activation), hidden, table[:, pooling.LENGTH], out)
         return
-    vectors = pooling.pool(str(engine.folder.pooling), hidden, table) if hidden.ndim == 3 else hidden  # noqa: PLR2004
+    vectors = hidden
+    if hidden.ndim == 3:  # noqa: PLR2004
+        vectors = np.empty((len(table), layers[0].weight.shape[1]), np.float32) if layers else out
+        pooling.pool(str(engine.folder.pooling), hidden, table, vectors)
     for layer in layers:
         vectors = layer(vectors)
-    out[:] = vectors
+    if vectors is not out:
+        out[:] = vectors
 
 
 def try_out(engine: Engine) -> None:

@@ -60,6 +60,36 @@ def _core() -> ov.Core:
     return ov.Core()
 
 
+class _Run:
+    """One run of a graph, which another thread may ask to end; lighter than an `Event`, for which nobody waits."""
+
+    def __init__(self) -> None:
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def is_cancelled(self) -> bool:
+        return self._cancelled
+
+
+class _Request:
+    """A lane's infer request, and the arrays that it reads, which stay as long as batches have the same shape."""
+
+    def __init__(self, infer_request: ov.InferRequest) -> None:
+        self.infer_request = infer_request
+        self._inputs: list[Ints] = []
+
+    def feed(self, ids: Ints, table: Ints) -> None:
+        """Set what is to be read."""
+        shapes = packing.Batch.shapes(ids, table)
+        for at, shape in enumerate(shapes):
+            if at == len(self._inputs) or self._inputs[at].shape != shape:
+                self._inputs[at : at + 1] = [np.empty(shape, np.int32)]
+                self.infer_request.set_input_tensor(at, ov.Tensor(self._inputs[at], shared_memory=True))
+        packing.Batch.fill(self._inputs, ids, table)
+
+
 class _Graph:
     """A compiled model, an infer request a thread, and what ends a run.
 
@@ -80,7 +110,7 @@ class _Graph:
     def _compile(self) -> None:
         started = time.monotonic()
         self._compiled = self._compile_model()
-        self._requests: dict[int, ov.InferRequest] = {}
+        self._requests: dict[int, _Request] = {}
         self._compile_seconds = time.monotonic() - started
         self._stale = False
 
@@ -88,47 +118,47 @@ class _Graph:
         self._compile()
         self._rested = time.monotonic() + min(_REST * self._compile_seconds, _MOST_REST_SECONDS)
 
-    def _request(self) -> ov.InferRequest:
+    def _request(self) -> _Request:
         thread = threading.get_ident()
         if thread not in self._requests:
-            self._requests[thread] = self._compiled.create_infer_request()
+            self._requests[thread] = _Request(self._compiled.create_infer_request())
         return self._requests[thread]
 
     def output(self) -> Any:
         """Return the model's one output."""
         return self._compiled.output(0)
 
-    def infer(self, cancelled: threading.Event, inputs: Sequence[Ints], out: Floats | None) -> Floats:
-        """Run, into `out` where it is given; return the output. Raises CANCELLED."""
+    def infer(self, run: _Run, ids: Ints, table: Ints, out: Floats | None) -> Floats:
+        """Run a batch, into `out` where it is given; return the output. Raises CANCELLED."""
         with self._lock:
-            if cancelled.is_set():
+            if run.is_cancelled():
                 raise RagbusError("CANCELLED", "the run was cancelled before it began")
             if self._stale:
                 self._compile_anew()
             patience_millis = int(1000 * max(self._compile_seconds, self._rested - time.monotonic()))
-            request = self._request()
-            for at, value in enumerate(inputs):
-                request.set_input_tensor(at, ov.Tensor(value, shared_memory=True))
+            lane = self._request()
+            lane.feed(ids, table)
+            request = lane.infer_request
             if out is not None:
                 request.set_output_tensor(0, ov.Tensor(out, shared_memory=True))
             request.start_async()
         try:
             while not request.wait_for(patience_millis):
                 patience_millis = _POLL_MILLIS
-                if cancelled.is_set():
-                    self._end(request)
+                if run.is_cancelled():
+                    self._end(lane)
             request.wait()
         except RuntimeError as error:
-            if cancelled.is_set():
+            if run.is_cancelled():
                 raise RagbusError("CANCELLED", "the run was cancelled") from error
             raise
         hidden: Floats = request.get_output_tensor(0).data if out is None else out
         return hidden
 
-    def _end(self, request: ov.InferRequest) -> None:
+    def _end(self, lane: _Request) -> None:
         with self._lock:
-            self._stale |= request in self._requests.values()  # else the model was compiled anew meanwhile
-        request.cancel()
+            self._stale |= lane in self._requests.values()  # else the model was compiled anew meanwhile
+        lane.infer_request.cancel()
 
 
 @dataclass(frozen=True)
@@ -158,15 +188,15 @@ class OpenVinoEngine:
 
     def cancellation(self) -> Callable[[], None]:
         """Return what ends this thread's next run; one that ends soon is left to end by itself (see `_Graph`)."""
-        cancelled = self._lane.cancelled = threading.Event()
-        return cancelled.set
+        run = self._lane.run = _Run()
+        return run.cancel
 
     def forward(self, ids: Ints, table: Ints, out: Floats, *, alone: bool = False) -> Floats:
-        """Run a graph over shared memory: nothing is copied in, and nothing out where the graph pools."""
-        cancelled = self._lane.__dict__.pop("cancelled", None) or threading.Event()
+        """Run a graph; what it gives is its own memory, or `out`."""
+        run = self._lane.__dict__.pop("run", None) or _Run()
         graph = self.graph_alone if alone else self.graph
         into = None if self.folder.model_type == "embedding" else out  # which takes scores, or a sparse model's values
-        return graph.infer(cancelled, packing.Batch.fed(ids, table), into)
+        return graph.infer(run, ids, table, into)
 
     def finish(self, hidden: Floats, table: Ints, out: Floats) -> None:
         """Pool, where the graph did not, project, then slice, normalise or activate."""

@@ -37,7 +37,7 @@ def ints(value: int | list[int]) -> Any:
 
 
 class Batch:
-    """What a graph reads of a batch: `ids` (lines x width), and what `fed` makes of the table that says where rows lie.
+    """What a graph reads of a batch: `ids` (lines x width), and what `fill` makes of the table that says where rows lie.
 
     Made outside the graph, since nodes that work on rows would keep memory for each number of rows that they meet.
     """
@@ -50,26 +50,31 @@ class Batch:
         self.types = op.greater(self._second, ints(0))
 
     def parameters(self) -> list[Any]:
-        """Return the graph's inputs, in the order of `fed`."""
+        """Return the graph's inputs, in the order of `shapes`."""
         return [self.ids, self._row, self._at, self._second, self._starts]
 
     @staticmethod
-    def fed(ids: Ints, table: Ints) -> tuple[Ints, ...]:
-        """Return what a graph reads of a batch.
+    def shapes(ids: Ints, table: Ints) -> list[tuple[int, ...]]:
+        """Return the shape of each input for a batch."""
+        return [ids.shape] * 4 + [(len(table),)]
+
+    @staticmethod
+    def fill(inputs: Sequence[Ints], ids: Ints, table: Ints) -> None:
+        """Write a batch into its inputs, which have its `shapes`.
 
         After `ids`, for each place of it, the number of its row from 1 on (0 for padding), how far into the row it is, and whether
         that is of the second part. Then where each row begins.
         """
-        lengths, starts = table[:, pooling.LENGTH], table[:, pooling.START].copy()
-        rows = np.repeat(np.arange(len(table), dtype=np.int32), lengths)
-        before = np.cumsum(lengths, dtype=np.int32) - lengths
-        within = np.arange(len(rows), dtype=np.int32) - before[rows]
-        tokens = within + starts[rows]
-        row, at, second = np.zeros((3, *ids.shape), np.int32)
-        row.put(tokens, rows + 1)
-        at.put(tokens, within)
-        second.put(tokens, within >= table[:, pooling.BOUNDARY][rows])
-        return ids, row, at, second, starts
+        inputs[0][:] = ids
+        inputs[4][:] = table[:, pooling.START]
+        row, at, second = (it.reshape(-1) for it in inputs[1:4])
+        for it in (row, at, second):
+            it.fill(0)
+        for number, (length, boundary, _, _, start) in enumerate(table.tolist(), 1):
+            end = start + length
+            row[start:end] = number
+            at[start:end] = np.arange(length)
+            second[start + boundary : end] = 1
 
     def same_row(self) -> Any:
         """Return which places of a line are of one row: lines x 1 x width x width."""

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.ragbus;
 
-import java.util.Locale;
+import java.math.BigDecimal;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -22,13 +22,24 @@ public record Timings(
 
   /** In the form of the HTTP header {@code Server-Timing} (W3C Server Timing). */
   public String header() {
-    return String.format(
-        Locale.ROOT,
-        "queue;dur=%.3f, tokenize;dur=%.3f, inference;dur=%.3f, total;dur=%.3f",
-        queueMillis,
-        tokenizeMillis,
-        inferenceMillis,
-        totalMillis);
+    return "queue;dur="
+        + millis(queueMillis)
+        + ", tokenize;dur="
+        + millis(tokenizeMillis)
+        + ", inference;dur="
+        + millis(inferenceMillis)
+        + ", "
+        + total(totalMillis);
+  }
+
+  /** The part of {@link #header} that a request has which ran no texts. */
+  public static String total(double totalMillis) {
+    return "total;dur=" + millis(totalMillis);
+  }
+
+  /** With three decimals; not by {@code String.format}, since each reply has four of them. */
+  private static String millis(double millis) {
+    return BigDecimal.valueOf(Math.round(millis * 1_000), 3).toPlainString();
   }
 
   /** Reads {@link #header}'s form; a time that is not there is 0. */

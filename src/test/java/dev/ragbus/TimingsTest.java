@@ -13,6 +13,8 @@ class TimingsTest {
     assertThat(timings.header())
         .isEqualTo("queue;dur=0.250, tokenize;dur=1.000, inference;dur=12.500, total;dur=14.000");
     assertThat(Timings.parse(timings.header())).isEqualTo(timings);
+    assertThat(new Timings(0.0004, 0.0015, 59_999.9996, 0).header())
+        .startsWith("queue;dur=0.000, tokenize;dur=0.002, inference;dur=60000.000, ");
     assertThat(Timings.parse("other;dur=3, total;dur=2")).isEqualTo(new Timings(0, 0, 0, 2));
   }
 

@@ -654,9 +654,7 @@ public final class HttpVerticle extends VerticleBase {
     Long arrivedNanos = ctx.get(ARRIVED);
     double millis = arrivedNanos == null ? 0 : (System.nanoTime() - arrivedNanos) / 1e6;
     Timings spent = ctx.get(TIMINGS);
-    return spent == null
-        ? String.format(Locale.ROOT, "total;dur=%.3f", millis)
-        : spent.withTotalMillis(millis).header();
+    return spent == null ? Timings.total(millis) : spent.withTotalMillis(millis).header();
   }
 
   /** Writes frames as fast as the client takes them; one that has gone ends the stream. */

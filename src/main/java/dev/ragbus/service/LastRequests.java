@@ -28,8 +28,8 @@ final class LastRequests {
   private static final int OUTCOME_COLUMN = 140;
   private static final String RUNS = " runs ";
   private static final String UNDER_WAY = "under way";
-  private static final DateTimeFormatter TIME =
-      DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSS'Z'").withZone(ZoneOffset.UTC);
+  private static final DateTimeFormatter SECOND =
+      DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.").withZone(ZoneOffset.UTC);
 
   /** The lanes of which it is told what they run. */
   enum Role {
@@ -49,6 +49,8 @@ final class LastRequests {
   private final long[] begunNanos = new long[REQUESTS];
   private ByteBuffer lines;
   private long count;
+  private long epochSecond = Long.MIN_VALUE;
+  private String second;
 
   LastRequests(int inferenceLanes, int functionLanes, LongSupplier nanoClock) {
     this.inferenceLanes = inferenceLanes;
@@ -151,8 +153,14 @@ final class LastRequests {
     return found;
   }
 
-  private static String now() {
-    return TIME.format(Instant.now());
+  /** A second's text is kept, since each request has three times: only milliseconds are new. */
+  private String now() {
+    Instant now = Instant.now();
+    if (now.getEpochSecond() != epochSecond) {
+      epochSecond = now.getEpochSecond();
+      second = SECOND.format(now);
+    }
+    return second + Integer.toString(1_000 + now.getNano() / 1_000_000).substring(1) + "Z";
   }
 
   /** Writes the rest of a line; what does not fit is cut. */
