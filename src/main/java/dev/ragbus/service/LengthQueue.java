@@ -122,9 +122,15 @@ final class LengthQueue {
     }
   }
 
-  /** Removes rows by turn, as many as all lines have room for. */
+  /**
+   * Removes rows by turn, as many as all lines have room for; into wide lines first those that need
+   * them, since attention costs more there.
+   */
   private List<Row> next(Lines lines, int mostRows) {
-    PriorityQueue<Row> heads = new PriorityQueue<>(Row.BY_TURN);
+    Comparator<Row> byNeed = Comparator.comparing(row -> row.space() <= Lines.COMMON_WIDTH);
+    PriorityQueue<Row> heads =
+        new PriorityQueue<>(
+            lines.room() > Lines.COMMON_WIDTH ? byNeed.thenComparing(Row.BY_TURN) : Row.BY_TURN);
     for (int length = Math.min(lines.room(), waiting.length - 1); length >= 0; length--) {
       if (waiting[length] > 0) {
         heads.add(head(length));

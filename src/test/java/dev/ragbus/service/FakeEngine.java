@@ -115,15 +115,20 @@ final class FakeEngine implements Engine {
   }
 
   static Model withHandle(Model model, int handle) {
-    return with(model, handle, model.packs());
+    return with(model, handle, model.packs(), model.maxTokens());
   }
 
   /** An embedding model that has several rows in a line. */
   static Model packing(int handle) {
-    return with(model(handle, false), handle, true);
+    return packing(handle, 64);
   }
 
-  private static Model with(Model model, int handle, boolean packs) {
+  /** The same with so many tokens a row at most. */
+  static Model packing(int handle, int maxTokens) {
+    return with(model(handle, false), handle, true, maxTokens);
+  }
+
+  private static Model with(Model model, int handle, boolean packs, int maxTokens) {
     return new Model(
         handle,
         model.outputs(),
@@ -131,7 +136,7 @@ final class FakeEngine implements Engine {
         model.sparse(),
         model.pooling(),
         model.labels(),
-        model.maxTokens(),
+        maxTokens,
         model.padId(),
         model.widthStep(),
         packs,

@@ -108,6 +108,21 @@ class LengthQueueTest {
   }
 
   @Test
+  void wideLinesAreForRowsThatNeedThem() {
+    Job wide = job(FakeEngine.packing(1, 256));
+    BatchLimits limits = new BatchLimits(400, 32);
+    Row first = row(wide, 200, 1);
+    Row next = row(wide, 50, 2);
+    Row needs = row(wide, 150, 3);
+    assertThat(queue.take(limits, queue.first())).containsExactly(first, needs, next);
+
+    Row narrow = row(wide, 50, 4);
+    Row later = row(wide, 97, 5);
+    assertThat(queue.take(limits, narrow)).containsExactly(narrow);
+    assertThat(queue.first()).isSameAs(later);
+  }
+
+  @Test
   void aRowBeyondTheBudgetHasABatchToItself() {
     Row first = row(packed(), 60, 1);
     Row next = row(packed(), 9, 2);
