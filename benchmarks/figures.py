@@ -8,7 +8,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from parts import CLIENTS, SIZES
+from parts import CLIENTS, SIZES, SMALL_JVM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,7 +117,7 @@ _OTHER_GOALS = (
     Figure("a front and one worker process over one process, many x 32", ratio("worker_many_x32", "bus_many_x32"), at_least=0.9),
     Figure("one short query, a worker process less one process, p50", less("worker_query", "query_bus"), "ms", at_most=0.5),
     Figure("resident memory under HTTP load, no JVM flags", most_resident("http_"), "MB", at_most=400),
-    Figure("the same with -Xmx64m", most_resident("small_"), "MB", at_most=400),
+    Figure(f"the same with {' '.join(SMALL_JVM)}", most_resident("small_"), "MB", at_most=400),
     Figure("process start to first answer", value("start", "seconds"), "s", at_most=2.5),
     Figure("rerank, time a token, 1,000 documents over 100", ratio("rerank_1000", "rerank_100", "token_us"), at_most=1.1),
     Figure("rerank of 1,000 documents, memory more than in the first round", value("rerank_1000", "grown_mb"), "MB", at_most=20),
@@ -153,7 +153,7 @@ def _throughputs(servers: Sequence[str]) -> list[Figure]:
         found.append(Figure(f"bus, many x {size}", value(f"bus_many_x{size}"), "texts/s"))
         found.append(Figure(f"bus, many x {size}, p99", value(f"bus_many_x{size}", "p99_ms"), "ms"))
         found.append(Figure(f"HTTP, int8, 64 x {size}", value(f"int8_64x{size}"), "texts/s"))
-        found.append(Figure(f"HTTP, -Xmx64m, 64 x {size}", value(f"small_64x{size}"), "texts/s"))
+        found.append(Figure(f"HTTP, small JVM, 64 x {size}", value(f"small_64x{size}"), "texts/s"))
     return found
 
 

@@ -21,6 +21,9 @@ CLIENTS = (1, 8, 64)
 SIZES = (1, 32)
 DOCUMENTS = (10, 100, 1_000)
 
+# What a JVM takes little memory with; throughput stays, since hardly any of the time is Java's.
+SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms32m", "-Xmn16m", "-Xmx256m")
+
 # Whose warm-up is more than one run: single texts are so many requests that the JVM compiles for as long, and of a front and a
 # worker each compiles its own code.
 WARM_UPS = {"bus_many_x1": 4, "worker_many_x1": 4}
@@ -172,10 +175,10 @@ class Parts:
         }
 
     def memory(self) -> Measurements:
-        """Return the application under load with a small Java heap."""
+        """Return the application under load in a small JVM."""
 
         def small(size: int) -> Answer:
-            return http_texts(self._contenders, self._contenders.server("small", "-Xmx64m"), size, 64)
+            return http_texts(self._contenders, self._contenders.server("small", *SMALL_JVM), size, 64)
 
         return {f"small_64x{size}": partial(small, size) for size in SIZES}
 
