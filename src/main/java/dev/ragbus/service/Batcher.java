@@ -700,8 +700,9 @@ final class Batcher {
                     batch.stream().map(List::of).collect(Collectors.toCollection(ArrayDeque::new)));
               } else {
                 ran(call, nanoClock.getAsLong() - startedNanos);
+                laneIdle(lane); // which need not wait for what follows
                 deliver(batch, result.result());
-                laneIdle(lane);
+                pumpLanes();
               }
             });
   }
