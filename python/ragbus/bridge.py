@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _lane = threading.local()
 _runs: dict[int, Callable[[], None]] = {}  # what ends each run that is going on; a run's own, so it can hit no other
-# Passes after which free memory is given back, of the JVM's compiler too: under load some 20 MB, for at most a few milliseconds.
-_PASSES_A_TRIM = 256
+# Passes after which free memory is given back, of the JVM's compiler too: under load some 40 MB, for at most a few milliseconds.
+_PASSES_A_TRIM = 48
 _passes = itertools.count(1)
 
 
