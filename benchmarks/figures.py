@@ -104,6 +104,7 @@ _OVER_ONNX = (
 _OTHER_GOALS = (
     Figure("requests of 32, bus over langchain4j float32", ratio("bus_8x32", "langchain4j_float"), at_least=2),
     Figure("requests of 32, bus over langchain4j quantised", ratio("bus_8x32", "langchain4j_quantised"), at_least=1.5),
+    Figure("the same with int8, over HTTP", ratio("int8_64x32", "langchain4j_quantised"), at_least=1.5),
     Figure("one text a request, many callers, bus over the raw engine", ratio("bus_many_x1", "raw"), at_least=0.95),
     Figure("32 texts a request, many callers, bus over the raw engine", ratio("bus_many_x32", "raw"), at_least=0.95),
     Figure("single texts over requests of 32, many callers, bus", ratio("bus_many_x1", "bus_many_x32"), at_least=0.9),
