@@ -21,7 +21,7 @@ CLIENTS = (1, 8, 64)
 SIZES = (1, 32)
 DOCUMENTS = (10, 100, 1_000)
 
-# What a JVM takes little memory with; throughput stays, since hardly any of the time is Java's.
+# What a JVM takes little memory with; texts/s are 1 to 2 % fewer once warm, since hardly any of the time is Java's.
 SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms32m", "-Xmn16m", "-Xmx256m")
 
 # Whose warm-up is more than one run: single texts are so many requests that the JVM compiles for as long, and of a front and a

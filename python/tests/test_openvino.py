@@ -19,7 +19,6 @@ from openvino import opset13 as op
 
 from ragbus import pooling, registry
 from ragbus.engines import openvino as engine_module
-from ragbus.engines import packing
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
@@ -200,17 +199,16 @@ def test_cancel_always_ends_start_async_and_infer_only_with_several_lanes(
     handle = load(lanes=lanes, name="cancelled")["handle"]  # whose graph is left as no other test wants it
     request = registry.get(handle).engine.graph._compiled.create_infer_request()  # type: ignore[attr-defined]
     ids, table = np.full((32, 128), 2000, np.int32), pooling.table_of([128] * 32, 128)
-    fed = [np.empty(shape, np.int32) for shape in packing.Batch.shapes(ids, table)]
-    packing.Batch.fill(fed, ids, table)
-    inputs = [ov.Tensor(it) for it in fed]
+    lane = engine_module._Request(request)
+    lane.feed(ids, table)
     started = time.monotonic()
-    request.infer(inputs)
+    request.infer()
     timer = threading.Timer((time.monotonic() - started) / 4, request.cancel)
     timer.start()
     with pytest.raises(RuntimeError, match="canceled") if ends_infer else nullcontext():
-        request.infer(inputs)
+        request.infer()
     timer.join()
-    request.start_async(inputs)
+    request.start_async()
     request.cancel()
     with pytest.raises(RuntimeError, match="canceled"):
         request.wait()

@@ -702,7 +702,7 @@ final class Batcher {
                 ran(call, nanoClock.getAsLong() - startedNanos);
                 laneIdle(lane); // which need not wait for what follows
                 deliver(batch, result.result());
-                pumpLanes();
+                pumpLanes(); // rows that waited for one without numbers are in a queue now
               }
             });
   }

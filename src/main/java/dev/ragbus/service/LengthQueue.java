@@ -15,6 +15,10 @@ import java.util.PriorityQueue;
  * to the event loop of its {@link Batcher}.
  */
 final class LengthQueue {
+  private static final Comparator<Row> WIDE_FIRST =
+      Comparator.<Row, Boolean>comparing(row -> row.space() <= Lines.COMMON_WIDTH)
+          .thenComparing(Row.BY_TURN);
+
   private final List<PriorityQueue<Row>> rows = new ArrayList<>();
   private int[] waiting = new int[0];
   private int count;
@@ -127,10 +131,8 @@ final class LengthQueue {
    * them, since attention costs more there.
    */
   private List<Row> next(Lines lines, int mostRows) {
-    Comparator<Row> byNeed = Comparator.comparing(row -> row.space() <= Lines.COMMON_WIDTH);
     PriorityQueue<Row> heads =
-        new PriorityQueue<>(
-            lines.room() > Lines.COMMON_WIDTH ? byNeed.thenComparing(Row.BY_TURN) : Row.BY_TURN);
+        new PriorityQueue<>(lines.room() > Lines.COMMON_WIDTH ? WIDE_FIRST : Row.BY_TURN);
     for (int length = Math.min(lines.room(), waiting.length - 1); length >= 0; length--) {
       if (waiting[length] > 0) {
         heads.add(head(length));
