@@ -24,9 +24,9 @@ DOCUMENTS = (10, 100, 1_000)
 # What a JVM takes little memory with; texts/s are 1 to 2 % fewer once warm, since hardly any of the time is Java's.
 SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms32m", "-Xmn16m", "-Xmx256m")
 
-# Whose warm-up is more than one run: single texts are so many requests that the JVM compiles for as long, and of a front and a
-# worker each compiles its own code.
-WARM_UPS = {"bus_many_x1": 4, "worker_many_x1": 4}
+# Whose warm-up is more than one run: single texts are so many requests that the JVM compiles for as long, of a front and a
+# worker each compiles its own code, and a client over HTTP does as well.
+WARM_UPS = {"bus_many_x1": 4, "worker_many_x1": 4, "query_bus": 4, "query_http": 8, "worker_query": 4}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import java.util.Comparator;
 import java.util.IdentityHashMap;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.regex.Pattern;
 
 /**
  * Holds what is still coming, bodies of requests and messages of sockets, to a bound: one by one,
@@ -20,6 +21,7 @@ import java.util.function.Consumer;
  * memory on purpose loses first. Belongs to one verticle's event loop.
  */
 final class Bodies {
+  private static final Pattern LENGTH = Pattern.compile("[0-9]{1,18}");
   private static final int CONTENT_TOO_LARGE = 413;
   private static final int EXPECTATION_FAILED = 417;
   private static final int MALFORMED = 400;
@@ -122,7 +124,7 @@ final class Bodies {
   /** What is announced; where it is no number, what comes is counted. */
   private boolean isTooLong(String contentLength) {
     return contentLength != null
-        && contentLength.matches("[0-9]{1,18}")
+        && LENGTH.matcher(contentLength).matches()
         && Long.parseLong(contentLength) > maxBytesOfOne;
   }
 

@@ -29,6 +29,7 @@ import io.vertx.core.http.HttpServerResponse;
 import io.vertx.core.http.HttpVersion;
 import io.vertx.core.net.HostAndPort;
 import io.vertx.core.net.PemKeyCertOptions;
+import io.vertx.ext.web.Route;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
 import io.vertx.ext.web.handler.CorsHandler;
@@ -37,6 +38,7 @@ import io.vertx.micrometer.PrometheusScrapingHandler;
 import io.vertx.micrometer.backends.BackendRegistries;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.channels.ClosedChannelException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -87,7 +89,6 @@ public final class HttpVerticle extends VerticleBase {
   private static final CharSequence REQUEST_ID = HttpHeaders.createOptimized("X-Request-Id");
   private static final List<String> TIMEOUT_HEADERS =
       List.of("X-Timeout-Ms", Addresses.TIMEOUT_HEADER);
-  private static final String DIALECT = HttpVerticle.class.getName() + ".dialect";
   private static final String CALLER = HttpVerticle.class.getName() + ".caller";
   private static final CharSequence SERVER_TIMING = HttpHeaders.createOptimized("Server-Timing");
   private static final String ARRIVED = HttpVerticle.class.getName() + ".arrived";
@@ -281,7 +282,6 @@ public final class HttpVerticle extends VerticleBase {
 
   private Router router() {
     Router router = Router.router(vertx);
-    router.route().failureHandler(this::fail);
     Map<String, List<HttpMethod>> methods = new LinkedHashMap<>();
     for (Dialect dialect : dialects) {
       for (Operation<?> operation : dialect.operations()) {
@@ -289,12 +289,13 @@ public final class HttpVerticle extends VerticleBase {
             .computeIfAbsent(
                 operation.path(),
                 path -> {
-                  router.route(path).handler(ctx -> ctx.put(DIALECT, dialect).next());
+                  router.route(path).failureHandler(ctx -> fail(ctx, dialect));
                   return new ArrayList<>();
                 })
             .add(operation.method());
       }
     }
+    router.route().failureHandler(ctx -> fail(ctx, openAi));
     List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json"));
     others.addAll(SOCKET_PATHS);
     others.addAll(pages.files().keySet());
@@ -335,25 +336,19 @@ public final class HttpVerticle extends VerticleBase {
   }
 
   private <B extends Record> void serve(Router router, Operation<B> operation) {
-    HttpMethod method = operation.method();
-    String path = operation.path();
-    router.route(method, path).handler(ctx -> require(ctx, operation.access()));
+    Route route = router.route(operation.method(), operation.path());
+    route.handler(ctx -> require(ctx, operation.access()));
     if (operation.access() != Access.OPEN) {
-      router.route(method, path).handler(this::enter);
+      route.handler(this::enter);
     }
     if (operation.bodyType() != NoArguments.class) {
-      router.route(method, path).handler(HttpVerticle::requireJson);
-      router.route(method, path).handler(this::limitBodyTime);
-      router.route(method, path).handler(ctx -> bodies.read(ctx, body -> ctx.put(BODY, body)));
-      router
-          .route(method, path)
-          .handler(
-              ctx -> {
-                vertx.cancelTimer(ctx.get(BODY_TIMER));
-                ctx.next();
-              });
+      route
+          .handler(HttpVerticle::requireJson)
+          .handler(this::limitBodyTime)
+          .handler(ctx -> bodies.read(ctx, body -> ctx.put(BODY, body)))
+          .handler(this::bodyIsRead);
     }
-    router.route(method, path).handler(ctx -> answer(ctx, operation));
+    route.handler(ctx -> answer(ctx, operation));
   }
 
   /** Names the request, and refuses what a web page of somebody else could have sent. */
@@ -476,6 +471,11 @@ public final class HttpVerticle extends VerticleBase {
     long timer =
         vertx.setTimer(options.http().bodyTimeout().toMillis(), id -> ctx.fail(REQUEST_TIMEOUT));
     ctx.put(BODY_TIMER, timer).addEndHandler(ended -> vertx.cancelTimer(timer));
+    ctx.next();
+  }
+
+  private void bodyIsRead(RoutingContext ctx) {
+    vertx.cancelTimer(ctx.get(BODY_TIMER));
     ctx.next();
   }
 
@@ -740,10 +740,9 @@ public final class HttpVerticle extends VerticleBase {
     ctx.fail(405);
   }
 
-  /** Every failure of every route ends here. */
-  private void fail(RoutingContext ctx) {
+  /** Every failure of every route ends here, in the words of its path's dialect. */
+  private void fail(RoutingContext ctx, Dialect dialect) {
     HttpServerResponse response = ctx.response();
-    Dialect dialect = ctx.get(DIALECT, openAi);
     HttpFailure failure = failure(ctx);
     if (response.closed() || response.ended()) {
       return;
@@ -765,6 +764,9 @@ public final class HttpVerticle extends VerticleBase {
     }
     if (cause instanceof HttpException known) {
       return HttpFailure.of(known.getStatusCode());
+    }
+    if (cause instanceof ClosedChannelException) {
+      return HttpFailure.of(RagbusException.of(Kind.CANCELLED, "the client has gone"));
     }
     if (cause != null) {
       String id = ctx.response().headers().get(REQUEST_ID);

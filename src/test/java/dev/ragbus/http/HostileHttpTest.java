@@ -18,6 +18,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import java.util.stream.Stream;
 import java.util.zip.DeflaterOutputStream;
 import java.util.zip.GZIPOutputStream;
@@ -476,6 +479,9 @@ class HostileHttpTest {
     Served served = Served.deploy(vertx, http("idle_timeout", "500ms"));
     String inputs = "[" + "\"a\",".repeat(2_000) + "\"a\"]";
     String body = request.startsWith("P") ? "{\"inputs\": " + inputs + "}" : "";
+    Logger log = Logger.getLogger(HttpVerticle.class.getName());
+    List<LogRecord> lines = new CopyOnWriteArrayList<>();
+    log.setFilter(lines::add);
     try (Beside beside = new Beside(served.port());
         RawClient client = beside.attacker()) {
       String one =
@@ -486,7 +492,10 @@ class HostileHttpTest {
               + body;
       // More than all buffers hold: it ends with an error, when the server cuts us.
       assertThat(client.flood(ascii(one), 4L * MANY)).isLessThan(4L * MANY);
+    } finally {
+      log.setFilter(null);
     }
+    assertThat(lines).as("errors in the log, of a client that has gone").isEmpty();
   }
 
   @Test
