@@ -9,13 +9,18 @@ import java.io.OutputStream;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.management.ManagementFactory;
+import java.net.URI;
+import java.net.URLClassLoader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 
@@ -89,11 +94,32 @@ record WorkerCommand(
       }
       return new Jvm(
           Path.of(System.getProperty("java.home")),
-          System.getProperty("java.class.path", ""),
+          classPath(
+              WorkerCommand.class.getClassLoader(), System.getProperty("java.class.path", "")),
           System.getProperty("jdk.module.path", ""),
           WorkerCommand.class.getModule().isNamed(),
           ManagementFactory.getRuntimeMXBean().getInputArguments(),
           properties);
+    }
+
+    /**
+     * What a loader of classes and those above it find classes in: the files of those that were
+     * made from a list, as Maven's {@code exec:java} does, then the JVM's own class path.
+     */
+    static String classPath(ClassLoader loader, String own) {
+      Set<String> entries = new LinkedHashSet<>();
+      for (ClassLoader at = loader; at != null; at = at.getParent()) {
+        if (at instanceof URLClassLoader listed) {
+          Arrays.stream(listed.getURLs())
+              .filter(url -> url.getProtocol().equals("file"))
+              .map(url -> Path.of(URI.create(url.toString())).toString())
+              .forEach(entries::add);
+        }
+      }
+      if (!own.isEmpty()) {
+        entries.add(own);
+      }
+      return String.join(File.pathSeparator, entries);
     }
 
     /** The properties that Ragbus's options are, and those that the command line gave. */

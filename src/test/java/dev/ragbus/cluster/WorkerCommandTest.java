@@ -7,7 +7,11 @@ import dev.ragbus.RagbusOptions;
 import dev.ragbus.RagbusOptions.Cluster;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
+import java.io.File;
 import java.io.IOException;
+import java.net.URI;
+import java.net.URL;
+import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -54,6 +58,28 @@ class WorkerCommandTest {
             "-cp",
             "a.jar:b.jar",
             "dev.ragbus.app.Main");
+  }
+
+  @Test
+  void theClassPathIsThatOfTheLoadersOfClasses() throws IOException {
+    Path classes = folder.resolve("my classes");
+    URL[] of = {classes.toUri().toURL(), folder.resolve("a+b.jar").toUri().toURL()};
+    URL[] above = {
+      URI.create("jar:file:/all.jar!/a.jar").toURL(), folder.resolve("c.jar").toUri().toURL()
+    };
+    Files.createDirectories(classes);
+    try (URLClassLoader parent = new URLClassLoader(above, null);
+        URLClassLoader loader = new URLClassLoader(of, parent)) {
+      assertThat(WorkerCommand.Jvm.classPath(loader, "mvn.jar").split(File.pathSeparator))
+          .containsExactly(
+              classes.toString(),
+              folder.resolve("a+b.jar").toString(),
+              folder.resolve("c.jar").toString(),
+              "mvn.jar");
+    }
+    assertThat(WorkerCommand.Jvm.classPath(getClass().getClassLoader(), "own.jar"))
+        .isEqualTo("own.jar");
+    assertThat(WorkerCommand.Jvm.classPath(null, "")).isEmpty();
   }
 
   @Test
