@@ -125,13 +125,16 @@ public interface Ragbus {
   Future<ModelInfo> model(String model);
 
   /**
-   * Forgets a model by name or cache key, or all loaded ones for null. Requests that are using it
-   * are answered; its memory is given back after them. If it is being loaded, that ends, and those
-   * who wait for it get CANCELLED. An unknown name clears nothing.
+   * Forgets a model by name or cache key, or for null all loaded ones that are not pinned. Requests
+   * that are using it are answered; its memory is given back after them. If it is being loaded,
+   * that ends, and those who wait for it get CANCELLED. An unknown name clears nothing.
    */
   Future<ModelsCleared> clearModels(String model);
 
-  /** Clears all models, collects garbage in Python and gives memory back to the system. */
+  /**
+   * Clears all models that are not pinned, collects garbage in Python and gives memory back to the
+   * system.
+   */
   Future<Cleanup> cleanup();
 
   /** {@link #cleanup()}, and this client forgets which models it knew to be loaded. */

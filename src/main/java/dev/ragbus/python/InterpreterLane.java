@@ -426,7 +426,7 @@ final class InterpreterLane {
         LOG.log(System.Logger.Level.WARNING, name + " did not close cleanly", e);
       } catch (Error e) {
         LOG.log(System.Logger.Level.ERROR, name + " has died", e);
-        onEventLoop(() -> lose(RagbusException.of(Kind.LANE_LOST, name + " has died: " + e)));
+        onEventLoop(() -> died(RagbusException.of(Kind.LANE_LOST, name + " has died: " + e)));
       }
       onEventLoop(ended::tryComplete);
     }
@@ -453,6 +453,14 @@ final class InterpreterLane {
       lose(
           RagbusException.of(
               Kind.NOT_INITIALIZED, name + " cannot open its interpreter: " + e.getMessage()));
+    }
+
+    /** Its successor is there before its calls fail: what follows a failure is done by that one. */
+    private void died(RagbusException reason) {
+      if (current == this && !closed) {
+        renew();
+      }
+      lose(reason);
     }
 
     private void lose(RagbusException reason) {

@@ -81,6 +81,9 @@ final class Batcher {
   /** How much the newest pass changes what is known of the speed, once many have run. */
   private static final double LEAST_WEIGHT_OF_PASS = 0.1;
 
+  /** How long a lane that could not open its interpreter gets nothing; others have one. */
+  private static final long LANE_REST_MILLIS = 1_000;
+
   /** Retry-After goes by it until the true speed is known. */
   private static final double FIRST_TOKENS_PER_SECOND = 2_000;
 
@@ -256,7 +259,7 @@ final class Batcher {
         .onComplete(
             result -> {
               ends(lane, result.cause());
-              idleLanes.set(lane);
+              free(lane, result.cause());
               job.phases().passEnds(nanoClock.getAsLong());
               if (!spans.isEmpty()) {
                 PassTrace.end(spans, pass(lane, job, result.result()), result.cause());
@@ -279,14 +282,8 @@ final class Batcher {
       tokenized(job, 0, texts, result.map(DirectResult::tokens));
       return;
     }
-    List<Row> batch = new ArrayList<>();
-    Job.RowMaker rows =
-        (of, text, tokens) -> {
-          Row row = makeRow(of, text, tokens);
-          batch.add(row);
-          return row;
-        };
-    if (tokenized(job, 0, texts, result.map(DirectResult::tokens), rows)) {
+    List<Row> batch = rows(job, 0, texts, result.map(DirectResult::tokens));
+    if (!job.isOver()) {
       batch.forEach(job::started);
       ran(
           call(batch, false),
@@ -375,12 +372,7 @@ final class Batcher {
       return;
     }
     job.pause();
-    LoadedModel model = job.spec().model();
-    LengthQueue queue = queues.get(model);
-    if (queue != null) {
-      queue.remove(job);
-      removeIfEmpty(model);
-    }
+    takeOut(job);
   }
 
   /** Lets the rows of a paused job run, with no turn that has gone by in between. */
@@ -393,7 +385,7 @@ final class Batcher {
     long missed = Math.max(0, virtualTime - firstTurn);
     held.nextTurn += missed;
     job.resume(missed);
-    job.waiting().forEach(this::enqueue);
+    lineUp(List.copyOf(job.waiting()));
     pumpLanes();
   }
 
@@ -550,52 +542,55 @@ final class Batcher {
   }
 
   private void tokenized(Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens) {
-    IdentityHashMap<Row, RowValues> known = new IdentityHashMap<>();
-    Job.RowMaker rows =
-        (of, text, row) -> {
-          Row made = makeRow(of, text, row);
-          if (!of.isPaused()) {
-            RowValues values = repeated.known(made);
-            if (values == null) {
-              enqueue(made);
-            } else {
-              known.put(made, values);
-            }
-          }
-          return made;
-        };
-    if (tokenized(job, firstText, texts, tokens, rows)) {
-      known.forEach(this::answerUnqueued);
-      completeIfDone(job);
-      pumpLanes();
+    List<Row> rows = rows(job, firstText, texts, tokens);
+    if (!job.isPaused()) {
+      lineUp(rows);
     }
+    completeIfDone(job);
+    pumpLanes();
   }
 
-  /** Gives a row that waits in no queue its numbers; whether its job is done is not looked at. */
-  private void answerUnqueued(Row row, RowValues values) {
-    repeated.forget(row);
-    row.job().started(row);
-    row.job().finished(row, values);
-    row.job().passed();
-  }
-
-  /** Takes a job's tokens; returns whether it goes on. */
-  private boolean tokenized(
-      Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens, Job.RowMaker rows) {
+  /** The rows that a job's tokens are; none where it is over by them. */
+  private List<Row> rows(Job job, int firstText, int texts, AsyncResult<TokenizedTexts> tokens) {
     if (tokens.failed()) {
       settle(job, typed(tokens.cause()));
-      return false;
+      return List.of();
     }
     try {
-      job.tokenized(tokens.result(), firstText, texts, rows);
+      List<Row> rows = job.tokenized(tokens.result(), firstText, texts, this::makeRow);
+      if (job.isTokenized()) {
+        holdTrueTokens(job);
+      }
+      return rows;
     } catch (RagbusException refused) {
       settle(job, refused);
-      return false;
+      return List.of();
     }
-    if (job.isTokenized()) {
-      holdTrueTokens(job);
+  }
+
+  /** Rows begin to wait, for a lane or for a row that is the same; some need not. */
+  private void lineUp(List<Row> rows) {
+    IdentityHashMap<Row, RowValues> known = new IdentityHashMap<>();
+    for (Row row : rows) {
+      RowValues values = repeated.known(row);
+      if (values == null) {
+        enqueue(row);
+      } else {
+        known.put(row, values);
+      }
     }
-    return true;
+    known.forEach(this::answer);
+  }
+
+  /** A row that no lane runs has its numbers. */
+  private void answer(Row row, RowValues values) {
+    Job job = row.job();
+    if (!job.isOver()) {
+      job.started(row);
+      job.finished(row, values);
+      job.passed();
+      completeIfDone(job);
+    }
   }
 
   private void holdTrueTokens(Job job) {
@@ -615,20 +610,27 @@ final class Batcher {
     return row;
   }
 
+  /** A row waits for a lane; of those that are the same, the one whose turn comes first. */
   private void enqueue(Row row) {
-    if (!repeated.follows(row)) {
-      queues.computeIfAbsent(row.job().spec().model(), model -> new LengthQueue()).add(row);
+    Row leader = repeated.leader(row);
+    LoadedModel model = row.job().spec().model();
+    if (leader != null) {
+      LengthQueue queue = queues.get(model);
+      if (Row.BY_TURN.compare(row, leader) > 0 || queue == null || !queue.remove(leader)) {
+        return;
+      }
+      repeated.changePlaces(row, leader);
     }
+    queues.computeIfAbsent(model, first -> new LengthQueue()).add(row);
   }
 
-  /** A row is at its end: those that waited for it have its numbers, or run if there are none. */
+  /** A row is at its end: those that waited for it have its numbers, or wait without it. */
   private void ended(Row row, RowValues values) {
     for (Row same : repeated.ended(row, values)) {
-      if (values == null) {
-        enqueue(same);
-      } else if (!same.job().isOver()) {
-        answerUnqueued(same, values);
-        completeIfDone(same.job());
+      if (values != null) {
+        answer(same, values);
+      } else if (!same.job().isOver() && !same.job().isPaused()) {
+        lineUp(List.of(same));
       }
     }
   }
@@ -662,16 +664,14 @@ final class Batcher {
     if (ranNewcomer) {
       return null;
     }
-    Row row = newcomers.poll();
-    while (row != null && !canRun(row)) {
-      row = newcomers.poll();
+    for (Row row = newcomers.poll(); row != null; row = newcomers.poll()) {
+      Row runs = repeated.runsFor(row);
+      LengthQueue queue = queues.get(runs.job().spec().model());
+      if (queue != null && queue.contains(runs)) {
+        return runs;
+      }
     }
-    return row;
-  }
-
-  private static boolean canRun(Row row) {
-    Job job = row.job();
-    return !job.isOver() && !job.isPaused() && job.waiting().contains(row);
+    return null;
   }
 
   /** The row whose turn it is; null when no row waits. */
@@ -781,6 +781,15 @@ final class Batcher {
     pumpLanes();
   }
 
+  /** A lane's run has ended; one without an interpreter rests, lest it fails all that waits. */
+  private void free(int lane, Throwable failure) {
+    if (failure instanceof RagbusException typed && typed.kind() == Kind.NOT_INITIALIZED) {
+      vertx.setTimer(LANE_REST_MILLIS, rested -> laneIdle(lane));
+    } else {
+      idleLanes.set(lane);
+    }
+  }
+
   private static long latestDeadline(List<Row> batch) {
     long latest = batch.get(0).job().deadlineNanos();
     for (Row row : batch) {
@@ -850,10 +859,11 @@ final class Batcher {
     Map<Job, List<Row>> byJob = new LinkedHashMap<>();
     batch.forEach(row -> byJob.computeIfAbsent(row.job(), job -> new ArrayList<>()).add(row));
     boolean oneAlone = byJob.size() == 1 && failure.kind() != Kind.CANCELLED;
-    if (oneAlone || failure.kind() == Kind.LANE_LOST) {
+    if (oneAlone || failure.kind() == Kind.LANE_LOST || failure.kind() == Kind.NOT_INITIALIZED) {
       byJob.keySet().forEach(job -> settle(job, failure));
       batch.forEach(row -> ended(row, null));
-      laneIdle(lane);
+      free(lane, failure);
+      pumpLanes();
     } else {
       runApart(lane, new ArrayDeque<>(byJob.values()));
     }
@@ -910,7 +920,10 @@ final class Batcher {
     if (sameId.isEmpty()) {
       jobsById.remove(job.requestId());
     }
-    forgetRows(job);
+    if (!job.isPaused()) {
+      takeOut(job);
+    }
+    counters = counters.dropped(job.notRun());
     if (job.caller() != null) {
       jobsByCaller.computeIfPresent(job.caller(), (who, count) -> count == 1 ? null : count - 1);
     }
@@ -938,19 +951,17 @@ final class Batcher {
         });
   }
 
-  private void forgetRows(Job job) {
+  /** The rows of a job that is over or held up wait no more, and nobody waits for them. */
+  private void takeOut(Job job) {
     LoadedModel model = job.spec().model();
-    if (!job.isPaused()) {
+    for (Row row : List.copyOf(job.waiting())) {
       LengthQueue queue = queues.get(model);
-      for (Row row : job.waiting()) {
-        if (!repeated.forget(row)) {
-          queue.forget(row);
-          ended(row, null);
-        }
+      if (queue != null) {
+        queue.remove(row);
       }
-      removeIfEmpty(model);
+      ended(row, null);
     }
-    counters = counters.dropped(job.notRun());
+    removeIfEmpty(model);
   }
 
   private void removeIfEmpty(LoadedModel model) {

@@ -289,8 +289,8 @@ final class FunctionQueue {
       } else {
         settle(result.cause());
       }
-      answerDrained();
       pump();
+      answerDrained();
     }
 
     void settle(Throwable failure) {

@@ -93,6 +93,9 @@ final class ItemStream {
         failed(broken);
         return;
       }
+      if (over) {
+        return; // its reader was gone when an item was written
+      }
       if (pulled.result().done()) {
         over = true;
         stream.write(frame("end"));

@@ -232,9 +232,11 @@ final class Job {
    *
    * @param firstText the index of the call's first text
    * @param texts how many texts the call had
-   * @param rows makes a row wait, given its text and its place in the tokens
+   * @param maker makes a row, given its text and its tokens
+   * @return the rows, which wait to be run
    */
-  void tokenized(TokenizedTexts tokens, int firstText, int texts, RowMaker rows) {
+  List<Row> tokenized(TokenizedTexts tokens, int firstText, int texts, RowMaker maker) {
+    List<Row> rows = new ArrayList<>(tokens.rows());
     untokenized -= texts;
     for (int i = 0; i < tokens.rows(); i++) {
       int text = firstText + tokens.text(i);
@@ -247,8 +249,10 @@ final class Job {
       }
       openRows++;
       openRowsOfText[text]++;
-      waiting.add(rows.make(this, text, tokens.row(i, spec.dimensions, spec.finish)));
+      rows.add(maker.make(this, text, tokens.row(i, spec.dimensions, spec.finish)));
     }
+    waiting.addAll(rows);
+    return rows;
   }
 
   private RagbusException tooLong(int text, int total, int length) {

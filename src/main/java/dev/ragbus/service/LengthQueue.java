@@ -4,61 +4,56 @@ package dev.ragbus.service;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.Lines;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.PriorityQueue;
+import java.util.TreeSet;
 
 /**
  * The rows of one model that wait to be run, by what they take and, within a length, by turn.
- *
- * <p>Rows whose request is over stay in the heaps until they are met, but are not counted. Belongs
- * to the event loop of its {@link Batcher}.
+ * Belongs to the event loop of its {@link Batcher}.
  */
 final class LengthQueue {
   private static final Comparator<Row> WIDE_FIRST =
       Comparator.<Row, Boolean>comparing(row -> row.space() <= Lines.COMMON_WIDTH)
           .thenComparing(Row.BY_TURN);
 
-  private final List<PriorityQueue<Row>> rows = new ArrayList<>();
+  private final List<TreeSet<Row>> rows = new ArrayList<>();
+
+  /** How many of each length. */
   private int[] waiting = new int[0];
+
   private int count;
 
   /** Adds a row. */
   void add(Row row) {
     int length = row.space();
-    grow(length);
+    if (length >= waiting.length) {
+      waiting = Arrays.copyOf(waiting, length + 1);
+      while (rows.size() <= length) {
+        rows.add(new TreeSet<>(Row.BY_TURN));
+      }
+    }
     rows.get(length).add(row);
     waiting[length]++;
     count++;
   }
 
-  private void grow(int length) {
-    if (length >= waiting.length) {
-      waiting = java.util.Arrays.copyOf(waiting, length + 1);
-      while (rows.size() <= length) {
-        rows.add(new PriorityQueue<>(Row.BY_TURN));
-      }
+  /** Takes a row out; returns whether it waited here. */
+  boolean remove(Row row) {
+    int length = row.space();
+    boolean waited = length < waiting.length && rows.get(length).remove(row);
+    if (waited) {
+      waiting[length]--;
+      count--;
     }
+    return waited;
   }
 
-  /** Stops counting a row that waits here, its request being over. */
-  void forget(Row row) {
-    counted(row.space());
-  }
-
-  /** Takes out the rows of a job that is not over. */
-  void remove(Job job) {
-    for (int length = 0; length < waiting.length; length++) {
-      PriorityQueue<Row> queue = rows.get(length);
-      int before = queue.size();
-      queue.removeIf(row -> row.job() == job);
-      int removed = before - queue.size();
-      waiting[length] -= removed;
-      count -= removed;
-      if (waiting[length] == 0) {
-        queue.clear();
-      }
-    }
+  /** Whether a row waits here. */
+  boolean contains(Row row) {
+    return row.space() < waiting.length && rows.get(row.space()).contains(row);
   }
 
   boolean isEmpty() {
@@ -78,11 +73,7 @@ final class LengthQueue {
   }
 
   private Row head(int length) {
-    PriorityQueue<Row> queue = rows.get(length);
-    while (queue.peek().job().isOver()) {
-      queue.poll();
-    }
-    return queue.peek();
+    return rows.get(length).first();
   }
 
   /** Removes a batch around a row that waits here, the row included. */
@@ -163,27 +154,7 @@ final class LengthQueue {
 
   private Row poll(int length) {
     Row row = head(length);
-    rows.get(length).poll();
-    counted(length);
+    remove(row);
     return row;
-  }
-
-  private void remove(Row row) {
-    int length = row.space();
-    if (head(length).equals(row)) {
-      rows.get(length).poll();
-    } else {
-      rows.get(length).remove(row);
-    }
-    counted(length);
-  }
-
-  /** A row of this length waits no longer. */
-  private void counted(int length) {
-    waiting[length]--;
-    count--;
-    if (waiting[length] == 0) {
-      rows.get(length).clear();
-    }
   }
 }

@@ -653,11 +653,11 @@ final class ModelRegistry {
   }
 
   /**
-   * Forgets models by name or cache key, and cancels their loads; for null all that are loaded,
-   * while what is being loaded goes on.
+   * Forgets models by name or cache key, and cancels their loads; for null all that are loaded and
+   * not pinned, while what is being loaded goes on.
    */
   ModelsCleared clear(String nameOrKey) {
-    Predicate<String> chosen = nameOrKey == null ? key -> true : keys(nameOrKey)::contains;
+    Predicate<String> chosen = nameOrKey == null ? this::isNotPinned : keys(nameOrKey)::contains;
     Set<String> cleared = new LinkedHashSet<>(loaded.keySet());
     cleared.removeIf(chosen.negate());
     cleared.forEach(key -> retire(loaded.remove(key)));
@@ -675,11 +675,17 @@ final class ModelRegistry {
     return new ModelsCleared("cleared", List.copyOf(cleared), List.copyOf(loaded.keySet()));
   }
 
+  private boolean isNotPinned(String key) {
+    LoadedModel model = loaded.get(key);
+    return model == null || !model.spec().pinned();
+  }
+
   /** Forgets all models and ends all loads. */
   void close() {
     RagbusException reason = RagbusException.of(Kind.UNAVAILABLE, "the service is shutting down");
     List.copyOf(loading).forEach(load -> abandon(load, reason));
-    clear(null);
+    loaded.values().forEach(this::retire);
+    loaded.clear();
   }
 
   /** Counters since the start. */

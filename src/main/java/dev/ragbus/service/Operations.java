@@ -33,11 +33,17 @@ import dev.ragbus.Usage;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.TokenizedTexts;
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Supplier;
 
 /** What the service does for each kind of request. Belongs to the service's event loop. */
 final class Operations {
@@ -46,6 +52,9 @@ final class Operations {
   private final ModelRegistry models;
   private final Batcher batcher;
   private final BusStreams streams;
+
+  /** What tokenizers were asked for, by the request's id. */
+  private final Map<String, Set<Promise<?>>> asked = new HashMap<>();
 
   Operations(
       RagbusOptions options,
@@ -66,7 +75,11 @@ final class Operations {
         .forEmbedding(request.model(), call.requestId())
         .compose(
             model ->
-                checkIds(request.tokens(), model).compose(known -> embed(request, call, model)));
+                holding(
+                    model,
+                    () ->
+                        checkIds(request.tokens(), model, call)
+                            .compose(known -> embed(request, call, model))));
   }
 
   Future<SparseEmbeddings> embedSparse(EmbedSparseRequest request, Call call) {
@@ -75,8 +88,11 @@ final class Operations {
         .forSparse(request.model(), call.requestId())
         .compose(
             model ->
-                checkIds(request.tokens(), model)
-                    .compose(known -> embedSparse(request, call, model)));
+                holding(
+                    model,
+                    () ->
+                        checkIds(request.tokens(), model, call)
+                            .compose(known -> embedSparse(request, call, model))));
   }
 
   private Future<SparseEmbeddings> embedSparse(
@@ -152,7 +168,7 @@ final class Operations {
    *
    * @param tokens null for none, which are well
    */
-  private Future<?> checkIds(List<List<Integer>> tokens, LoadedModel model) {
+  private Future<?> checkIds(List<List<Integer>> tokens, LoadedModel model, Call call) {
     if (tokens == null) {
       return Future.succeededFuture();
     }
@@ -161,7 +177,7 @@ final class Operations {
     if (empty >= 0) {
       throw RagbusException.invalid("tokens[" + empty + "] must not be empty");
     }
-    return decode(tokens, false, model)
+    return decode(tokens, false, model, call)
         .recover(
             failure ->
                 Future.failedFuture(
@@ -388,12 +404,12 @@ final class Operations {
     checkSizes(null, request.texts());
     return models
         .forTokens(request.model(), call.requestId())
-        .compose(model -> tokenize(request, model, List.of()));
+        .compose(model -> holding(model, () -> tokenize(request, call, model, List.of())));
   }
 
   /** Goes on behind the texts whose tokens are known, a bounded call at a time. */
   private Future<Tokens> tokenize(
-      TokenizeRequest request, LoadedModel model, List<List<Tokens.Token>> known) {
+      TokenizeRequest request, Call call, LoadedModel model, List<List<Tokens.Token>> known) {
     int first = known.size();
     if (first == request.texts().size()) {
       return Future.succeededFuture(new Tokens(known, model.name()));
@@ -405,12 +421,12 @@ final class Operations {
         new JsonObject()
             .put("texts", new JsonArray(texts.subList(first, end)))
             .put("add_special_tokens", request.addSpecialTokens());
-    return control(model, Engine.Control.TOKENS, body, Tokens.class)
+    return control(model, Engine.Control.TOKENS, body, Tokens.class, call)
         .compose(
             part -> {
               List<List<Tokens.Token>> more = new ArrayList<>(known);
               more.addAll(part.tokens());
-              return tokenize(request, model, more);
+              return tokenize(request, call, model, more);
             });
   }
 
@@ -418,7 +434,10 @@ final class Operations {
     checkIds("ids", request.ids());
     return models
         .forTokens(request.model(), call.requestId())
-        .compose(model -> decode(request.ids(), request.skipSpecialTokens(), model));
+        .compose(
+            model ->
+                holding(
+                    model, () -> decode(request.ids(), request.skipSpecialTokens(), model, call)));
   }
 
   private void checkIds(String field, List<List<Integer>> ids) {
@@ -430,21 +449,42 @@ final class Operations {
   }
 
   private Future<DecodedTexts> decode(
-      List<List<Integer>> ids, boolean skipSpecialTokens, LoadedModel model) {
+      List<List<Integer>> ids, boolean skipSpecialTokens, LoadedModel model, Call call) {
     JsonObject body =
         new JsonObject()
             .put("ids", new JsonArray(ids.stream().map(JsonArray::new).toList()))
             .put("skip_special_tokens", skipSpecialTokens);
-    return control(model, Engine.Control.DECODE, body, DecodedTexts.class);
+    return control(model, Engine.Control.DECODE, body, DecodedTexts.class, call);
   }
 
-  private <T extends Record> Future<T> control(
-      LoadedModel model, Engine.Control operation, JsonObject body, Class<T> type) {
+  /** Does something with a model, which stays until that is over. */
+  private <T> Future<T> holding(LoadedModel model, Supplier<Future<T>> work) {
     models.acquire(model);
-    return engine
-        .control(operation, body.put("handle", model.engineModel().handle()))
-        .map(answer -> JsonBodies.parse(answer.put("model", model.name()), type))
+    return Future.succeededFuture()
+        .compose(held -> work.get())
         .onComplete(done -> models.release(model));
+  }
+
+  /** Asks the tokenizer of a model that is held; who cancels the request is answered before it. */
+  private <T extends Record> Future<T> control(
+      LoadedModel model, Engine.Control operation, JsonObject body, Class<T> type, Call call) {
+    Promise<T> answer = Promise.promise();
+    asked.computeIfAbsent(call.requestId(), id -> new HashSet<>()).add(answer);
+    engine
+        .control(operation, body.put("handle", model.engineModel().handle()))
+        .map(json -> JsonBodies.parse(json.put("model", model.name()), type))
+        .onComplete(
+            result -> {
+              asked.computeIfPresent(
+                  call.requestId(),
+                  (id, answers) -> answers.remove(answer) && answers.isEmpty() ? null : answers);
+              if (result.succeeded()) {
+                answer.tryComplete(result.result());
+              } else {
+                answer.tryFail(result.cause());
+              }
+            });
+    return answer.future();
   }
 
   Future<ModelLoad> load(ModelSpec spec, Call call) {
@@ -484,6 +524,9 @@ final class Operations {
   }
 
   void cancel(String requestId) {
+    RagbusException failure =
+        RagbusException.of(Kind.CANCELLED, "the caller cancelled " + requestId);
+    List.copyOf(asked.getOrDefault(requestId, Set.of())).forEach(it -> it.tryFail(failure));
     batcher.cancel(requestId);
     models.cancel(requestId);
   }

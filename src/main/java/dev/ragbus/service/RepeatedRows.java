@@ -9,12 +9,10 @@ import dev.ragbus.python.Engine.TokenRow;
 import dev.ragbus.python.RowValues;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 /**
  * Rows that are the same as others: with {@code batching.coalesce} they wait for the one that is
@@ -72,9 +70,6 @@ final class RepeatedRows {
   private final IdentityHashMap<Row, Key> keys = new IdentityHashMap<>();
   private final IdentityHashMap<Row, List<Row>> followers = new IdentityHashMap<>();
 
-  /** The rows that wait in no queue: followers, and ones whose numbers are known. */
-  private final Set<Row> unqueued = Collections.newSetFromMap(new IdentityHashMap<>());
-
   private long coalesced;
   private long cached;
 
@@ -114,29 +109,38 @@ final class RepeatedRows {
       keys.put(row, key);
     } else {
       cached++;
-      unqueued.add(row);
     }
     return values;
   }
 
-  /** Whether a row that is not known waits for one that is the same; else others wait for it. */
-  boolean follows(Row row) {
+  /** Whom a row that is not known waits for, being the same; null: others wait for it. */
+  Row leader(Row row) {
     Key key = coalesce ? keys.get(row) : null;
-    if (key == null) {
-      return false;
+    Row leader = key == null ? null : leaders.putIfAbsent(key, row);
+    if (leader != null) {
+      coalesced++;
+      followers.computeIfAbsent(leader, none -> new ArrayList<>()).add(row);
     }
-    Row leader = leaders.putIfAbsent(key, row);
-    if (leader == null) {
-      return false;
-    }
-    coalesced++;
-    followers.computeIfAbsent(leader, none -> new ArrayList<>()).add(row);
-    unqueued.add(row);
-    return true;
+    return leader;
+  }
+
+  /** A row changes places with the one that it waits for. */
+  void changePlaces(Row follower, Row leader) {
+    leaders.put(keys.get(leader), follower);
+    List<Row> waiting = followers.remove(leader);
+    waiting.remove(follower);
+    waiting.add(leader);
+    followers.put(follower, waiting);
+  }
+
+  /** The row whose numbers are this one's too: whom it waits for, or itself. */
+  Row runsFor(Row row) {
+    Key key = keys.get(row);
+    return key == null ? row : leaders.getOrDefault(key, row);
   }
 
   /**
-   * A row is at its end.
+   * A row is at its end, or waits no more.
    *
    * @param values its numbers; null where there are none
    * @return the rows that waited for it
@@ -149,30 +153,16 @@ final class RepeatedRows {
     if (values != null && results != null) {
       results.put(key, values.copy());
     }
-    leaders.remove(key, row);
-    List<Row> waited = followers.remove(row);
-    if (waited == null) {
-      return List.of();
-    }
-    for (Row same : waited) {
-      unqueued.remove(same);
-      if (values != null) {
-        keys.remove(same);
+    if (leaders.remove(key, row)) {
+      List<Row> waited = followers.remove(row);
+      if (waited != null) {
+        waited.forEach(keys::remove);
+        return waited;
       }
+    } else if (leaders.containsKey(key)) {
+      followers.get(leaders.get(key)).remove(row);
     }
-    return waited;
-  }
-
-  /** Forgets a row that waits in no queue, its job being over or its numbers there. */
-  boolean forget(Row row) {
-    if (!unqueued.remove(row)) {
-      return false;
-    }
-    Key key = keys.remove(row);
-    if (key != null) {
-      followers.get(leaders.get(key)).removeIf(row::equals);
-    }
-    return true;
+    return List.of();
   }
 
   /** Forgets what came of earlier rows. */

@@ -760,6 +760,43 @@ class BatcherTest {
   }
 
   @Test
+  void aLaneWithoutAnInterpreterRestsAndFailsNoMoreThanItHad() {
+    lanes(2, new JsonObject());
+    Submitted broken = submit("a");
+    engine.fail(0, Kind.NOT_INITIALIZED);
+    assertThat(broken.failure().kind()).isEqualTo(Kind.NOT_INITIALIZED);
+    submit("b");
+    Submitted waits = submit("c");
+    assertThat(engine.running).singleElement().returns(1, FakeEngine.Running::lane);
+    engine.finish();
+    assertThat(engine.running).singleElement().returns(1, FakeEngine.Running::lane);
+    time.advanceMillis(1_000);
+    submit("d");
+    assertThat(engine.running).hasSize(2);
+    engine.fail(1, Kind.NOT_INITIALIZED);
+    time.advanceMillis(1_000);
+    engine.finishAll();
+    assertThat(waits.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void aTextThatMayNotBeCutIsRefusedWhenALaneHasRunIt() {
+    LoadedModel packs = packing();
+    List<String> texts = List.of("x".repeat(60), "y".repeat(65));
+    Submitted job = new Submitted(packs, "id", "a", 1_000, null, texts, false);
+    Submitted waits = new Submitted(packs, "id", "b", 1_000, null, List.of("z".repeat(60)), true);
+    engine.finish();
+    assertThat(job.failure().kind()).isEqualTo(Kind.TOO_LARGE);
+    engine.finishAll();
+    assertThat(waits.succeeded()).isTrue();
+    Submitted next = new Submitted(packs, "id", "a", 1_000, null, List.of("ok"), false);
+    engine.finishAll();
+    assertThat(next.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
+  @Test
   void cutTextsAreReported() {
     Submitted job = submit("ok", "x".repeat(65), "y".repeat(64), "z".repeat(100));
     engine.finishAll();

@@ -32,7 +32,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.logging.Handler;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
@@ -111,8 +111,10 @@ class FaultsTest {
           ragbus.fault_gate.wait(60)
       """;
 
-  /** While set, the next call of a function lane ends with the death of its thread. */
-  private final AtomicBoolean deadly = new AtomicBoolean();
+  private static final String FUNCTION_LANE = "ragbus-lane-function";
+
+  /** While set, the next call of a lane whose name begins so ends with the death of its thread. */
+  private final AtomicReference<String> deadly = new AtomicReference<>();
 
   private final List<String> lines = new CopyOnWriteArrayList<>();
   private final List<Logger> heard =
@@ -169,7 +171,8 @@ class FaultsTest {
       return new PoolMetrics<>() {
         @Override
         public void end(Object usage) {
-          if (name.startsWith("ragbus-lane-function") && deadly.compareAndSet(true, false)) {
+          String lane = deadly.get();
+          if (lane != null && name.startsWith(lane) && deadly.compareAndSet(lane, null)) {
             throw new NoClassDefFoundError("a fault of the JVM");
           }
         }
@@ -330,7 +333,7 @@ class FaultsTest {
   @Test
   void aLaneThatDiesFailsItsCallAndIsRenewed() {
     start(new JsonObject());
-    deadly.set(true);
+    deadly.set(FUNCTION_LANE);
 
     RagbusException lost = Await.ragbusFailure(ragbus.call("two"));
     long recoveredMillis = millisUntil(() -> up() && ragbus.call("two").map(true).await());
@@ -342,10 +345,26 @@ class FaultsTest {
   }
 
   @Test
+  void aLaneThatDiesCostsWhatItRunsAlone() {
+    start(new JsonObject().put("lanes", new JsonObject().put("inference", 1)));
+    Await.result(ragbus.embed("warm"));
+    deadly.set("ragbus-lane-inference");
+
+    Future<Embeddings> runs = ragbus.embed("it runs when its lane dies");
+    List<Future<Embeddings>> waiting = new ArrayList<>();
+    for (int i = 0; i < 20; i++) {
+      waiting.add(ragbus.embed("it waits for number " + i));
+    }
+
+    assertFails(Await.ragbusFailure(runs), Kind.LANE_LOST, 503, true);
+    waiting.forEach(each -> assertThat(Await.result(each).count()).isOne());
+  }
+
+  @Test
   void aLaneThatCannotBeginIsToldByHealthAndTriedAgain() {
     start(new JsonObject());
     TestInterpreter.exec(NO_INTERPRETERS);
-    deadly.set(true);
+    deadly.set(FUNCTION_LANE);
     Await.ragbusFailure(ragbus.call("two"));
 
     long downMillis = millisUntil(() -> !up());

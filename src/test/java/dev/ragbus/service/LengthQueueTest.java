@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ragbus.ModelSpec;
 import dev.ragbus.ModelType;
-import dev.ragbus.RagbusException;
 import dev.ragbus.python.Engine;
 import dev.ragbus.python.Engine.ForwardCall;
 import dev.ragbus.python.Engine.TokenRow;
@@ -46,10 +45,6 @@ class LengthQueueTest {
     return row;
   }
 
-  private static void end(Job job) {
-    job.fail(RagbusException.of(RagbusException.Kind.CANCELLED, "over"));
-  }
-
   @Test
   void isEmptyAtFirst() {
     assertThat(queue.isEmpty()).isTrue();
@@ -83,12 +78,13 @@ class LengthQueueTest {
   }
 
   @Test
-  void aForgottenRowIsNeitherCountedNorTaken() {
-    Job over = job();
-    Row gone = row(over, 5, 1);
+  void aRowThatIsTakenOutIsNeitherCountedNorTaken() {
+    Row gone = row(job(), 5, 1);
     Row left = row(job(), 5, 2);
-    queue.forget(gone);
-    end(over);
+    assertThat(queue.remove(gone)).isTrue();
+    assertThat(queue.remove(gone)).isFalse();
+    assertThat(queue.contains(gone)).isFalse();
+    assertThat(queue.contains(left)).isTrue();
     assertThat(queue.first()).isSameAs(left);
     assertThat(queue.take(new BatchLimits(512, 32), queue.first())).containsExactly(left);
     assertThat(queue.isEmpty()).isTrue();
@@ -149,8 +145,7 @@ class LengthQueueTest {
         live.add(row(packed(), 1 + random.nextInt(63), random.nextInt(1_000)));
       } else if (choice < 7 && !live.isEmpty()) {
         Row gone = live.remove(random.nextInt(live.size()));
-        queue.forget(gone);
-        end(gone.job());
+        assertThat(queue.remove(gone)).isTrue();
       } else if (!live.isEmpty()) {
         BatchLimits limits = new BatchLimits(16 + random.nextInt(600), 1 + random.nextInt(40));
         Row first = live.stream().min(Row.BY_TURN).orElseThrow();
@@ -179,8 +174,7 @@ class LengthQueueTest {
         live.add(row(job(), 1 + random.nextInt(40), random.nextInt(1_000)));
       } else if (choice < 7 && !live.isEmpty()) {
         Row gone = live.remove(random.nextInt(live.size()));
-        queue.forget(gone);
-        end(gone.job());
+        assertThat(queue.remove(gone)).isTrue();
       } else if (!live.isEmpty()) {
         Row first = live.stream().min(Row.BY_TURN).orElseThrow();
         assertThat(queue.first()).isSameAs(first);

@@ -635,6 +635,8 @@ class ModelRegistryTest {
     time.advanceMillis(10_000);
     models.tick();
     assertThat(keys()).containsExactly("embedding:e2");
+    assertThat(models.clear(null).remainingModels()).containsExactly("embedding:e2");
+    assertThat(models.clear("e2").remainingModels()).isEmpty();
   }
 
   @Test

@@ -628,6 +628,44 @@ class OperationsTest {
   }
 
   @Test
+  void cancellingReachesARequestWhoseTokensAreLookedAt() {
+    engine.held.add(Held.CONTROL);
+    engine.controls.clear();
+    List<Future<?>> asked =
+        List.of(
+            operations.embed(EmbedRequest.ofTokens(List.of(List.of(1))), call()),
+            operations.tokenize(new TokenizeRequest(List.of("a"), null, false), call()),
+            operations.decode(new DecodeRequest(List.of(List.of(1)), "e", null), call()));
+    operations.cancel("id");
+    asked.forEach(each -> assertThat(failure(() -> each).kind()).isEqualTo(Kind.CANCELLED));
+    List.copyOf(engine.controls).forEach(engine::answer);
+    assertThat(engine.forwarded).isEmpty();
+    now(operations.clear(new ModelQuery(null), call()));
+    assertThat(engine.unloaded()).as("nobody holds a model").hasSize(2);
+  }
+
+  @Test
+  void aModelStaysForARequestWhoseTokensAreLookedAt() {
+    engine.held.addAll(List.of(Held.CONTROL, Held.FORWARD));
+    engine.controls.clear();
+    Future<Embeddings> vectors =
+        operations.embed(EmbedRequest.ofTokens(List.of(List.of(1))), call());
+    List<String> texts = Collections.nCopies(100, "a");
+    Future<Tokens> tokens = operations.tokenize(new TokenizeRequest(texts, null, false), call());
+    now(operations.clear(new ModelQuery("e"), call()));
+    while (!tokens.isComplete()) {
+      List<FakeEngine.Controlled> open = List.copyOf(engine.controls);
+      engine.controls.clear();
+      open.forEach(engine::answer);
+      assertThat(open).extracting(FakeEngine.Controlled::operation).doesNotContain(Control.UNLOAD);
+    }
+    engine.finishAll();
+    assertThat(now(vectors).count()).isOne();
+    assertThat(now(tokens).tokens()).hasSize(100);
+    assertThat(engine.unloaded()).hasSize(1);
+  }
+
+  @Test
   void tokensAndTextsComeFromTheModel() {
     Tokens tokens =
         now(operations.tokenize(new TokenizeRequest(List.of("a"), null, false), call()));

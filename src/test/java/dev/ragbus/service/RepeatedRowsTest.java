@@ -9,6 +9,7 @@ import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.Usage;
+import dev.ragbus.python.RowValues;
 import dev.ragbus.service.FakeEngine.Held;
 import io.vertx.core.json.JsonObject;
 import java.util.ArrayList;
@@ -43,34 +44,42 @@ class RepeatedRowsTest {
   }
 
   /** A job and what came of it. */
-  private final class Asked {
+  private final class Asked implements Job.Sink {
     final List<String> texts;
     final Map<Integer, float[]> rows = new TreeMap<>();
     final List<Object> answers = new ArrayList<>();
+    final Job job;
+
+    /** What its reader does when a text is finished. */
+    Runnable reader = () -> {};
 
     Asked(LoadedModel of, String id, long millis, int dimensions, String... texts) {
+      this(of, id, null, millis, dimensions, texts);
+    }
+
+    Asked(LoadedModel of, String id, String caller, long millis, int dimensions, String... texts) {
       this.texts = List.of(texts);
       String query = of.type() == ModelType.CROSS_ENCODER ? "q" : null;
       Job.Spec spec =
           new Job.Spec(
-              of,
-              query,
-              this.texts,
-              null,
-              false,
-              0,
-              1,
-              false,
-              true,
-              dimensions,
-              true,
-              (text, values) -> {
-                float[] row = values.copy().values();
-                assertThat(rows.put(text, row)).as("answered once").isNull();
-              });
+              of, query, this.texts, null, false, 0, 1, false, true, dimensions, true, this);
+      ServiceMetrics.Operation meters = new ServiceMetrics("rag").operation("embed");
+      Call call = new Call(id, caller, time.inMillis(millis), null, new Phases(meters), null);
+      job = new Job(spec, null, call);
       batcher
-          .submit(new Job(spec, null, new Call(id, time.inMillis(millis), null)))
+          .submit(job)
           .onComplete(result -> answers.add(result.succeeded() ? result.result() : result.cause()));
+    }
+
+    @Override
+    public void accept(int text, RowValues values) {
+      assertThat(answers).as("told before the answer").isEmpty();
+      assertThat(rows.put(text, values.copy().values())).as("answered once").isNull();
+    }
+
+    @Override
+    public void finished(List<Integer> finished) {
+      reader.run();
     }
 
     boolean succeeded() {
@@ -233,6 +242,75 @@ class RepeatedRowsTest {
   }
 
   @Test
+  void aNewcomersTextThatIsUnderWayIsRunForBothInItsTurn() {
+    start(COALESCE);
+    new Asked(model, "a", "a", 10_000, 0, "busy");
+    Asked first = new Asked(model, "a", "a", 10_000, 0, "same");
+    Asked newcomer = new Asked(model, "b", "b", 10_000, 0, "same");
+    engine.finish();
+    engine.finish();
+    assertThat(first.succeeded() && newcomer.succeeded()).isTrue();
+    new Asked(model, "c", "c", 10_000, 0, "same");
+    engine.finishAll();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void nobodyWaitsForTheTurnOfWhoHasThousandsBeforeTheSameText() {
+    start(COALESCE.copy().put("max_batch_tokens", 16));
+    ask("busy");
+    String[] many = new String[1_000];
+    Arrays.setAll(many, i -> "%08d".formatted(i));
+    new Asked(model, "a", "a", 100_000, 0, many);
+    new Asked(model, "b", "b", 100_000, 0, "sooner");
+    Asked newcomer = new Asked(model, "c", "c", 100_000, 0, many[998]);
+    Asked known = new Asked(model, "b", "b", 100_000, 0, many[999]);
+    for (int pass = 0; pass < 6; pass++) {
+      engine.finish();
+    }
+    assertThat(newcomer.succeeded()).isTrue();
+    assertThat(known.succeeded()).isTrue();
+    engine.finishAll();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void whoWaitsForATextThatIsHeldUpRunsItItself() {
+    start(COALESCE);
+    ask("busy");
+    Asked held = ask("same");
+    Asked follows = ask("same");
+    batcher.pause(held.job);
+    engine.finishAll();
+    assertThat(follows.succeeded()).isTrue();
+    batcher.resume(held.job);
+    engine.finishAll();
+    assertThat(held.succeeded()).isTrue();
+    Asked later = ask("same");
+    engine.finishAll();
+    assertThat(later.succeeded()).isTrue();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void whoIsHeldUpWhileItWaitsIsAnsweredOnce() {
+    start(COALESCE);
+    Asked runs = ask("same");
+    Asked held = ask("same", "other");
+    batcher.pause(held.job);
+    batcher.resume(held.job);
+    Asked ends = ask("same");
+    batcher.pause(ends.job);
+    batcher.end(ends.job, RagbusException.of(Kind.CANCELLED, "gone"));
+    engine.fail(0, Kind.PYTHON);
+    engine.finishAll();
+    assertThat(runs.failure()).isEqualTo(Kind.PYTHON);
+    assertThat(held.succeeded()).isTrue();
+    assertThat(ends.failure()).isEqualTo(Kind.CANCELLED);
+    assertNothingIsHeld();
+  }
+
+  @Test
   void aTextThatComesAgainNeedsNoLane() {
     start(CACHE);
     ask("same", "other");
@@ -286,12 +364,19 @@ class RepeatedRowsTest {
     engine.held.add(Held.TOKENIZE);
     List<Asked> all = new ArrayList<>();
     for (int step = 0; step < 4_000; step++) {
-      switch (random.nextInt(10)) {
+      switch (random.nextInt(11)) {
+        case 10 -> disturb(all, random);
         case 0, 1, 2 -> {
           String[] texts = new String[1 + random.nextInt(6)];
           Arrays.setAll(
               texts, i -> Character.toString((char) ('a' + random.nextInt(26))).repeat(9));
-          all.add(new Asked(model, "id" + all.size(), 1 + random.nextInt(500), 0, texts));
+          String caller = random.nextInt(4) == 0 ? null : "caller" + random.nextInt(30);
+          Asked asked =
+              new Asked(model, "id" + all.size(), caller, 1 + random.nextInt(500), 0, texts);
+          all.add(asked);
+          if (random.nextInt(5) == 0) {
+            asked.reader = () -> disturb(all, random);
+          }
         }
         case 3, 4 -> {
           if (!engine.tokenizing.isEmpty()) {
@@ -322,6 +407,8 @@ class RepeatedRowsTest {
       assertThat(engine.running.stream().flatMap(run -> FakeEngine.texts(run.call()).stream()))
           .doesNotHaveDuplicates();
     }
+    all.forEach(asked -> asked.reader = () -> {});
+    all.forEach(asked -> batcher.resume(asked.job));
     while (!engine.tokenizing.isEmpty() || !engine.running.isEmpty()) {
       if (!engine.tokenizing.isEmpty()) {
         engine.finishTokenizing();
@@ -332,5 +419,18 @@ class RepeatedRowsTest {
     assertThat(all).filteredOn(Asked::succeeded).hasSizeGreaterThan(100);
     assertThat(batcher.stats().coalesced()).isPositive();
     assertNothingIsHeld();
+  }
+
+  /** Holds one of the last requests up, lets it go on, or ends it. */
+  private void disturb(List<Asked> all, Random random) {
+    if (all.isEmpty()) {
+      return;
+    }
+    Job job = all.get(Math.max(0, all.size() - 1 - random.nextInt(20))).job;
+    switch (random.nextInt(5)) {
+      case 0, 1 -> batcher.pause(job);
+      case 2, 3 -> batcher.resume(job);
+      default -> batcher.end(job, RagbusException.of(Kind.CANCELLED, "its reader has gone"));
+    }
   }
 }
