@@ -66,8 +66,9 @@ public record Stats(
    *
    * @param name its name
    * @param role what it runs
-   * @param state {@code idle}, {@code busy}, {@code starting}, {@code closed}, or {@code
-   *     unresponsive}: it has given no sign of life for a second
+   * @param state {@code idle}, {@code busy}, {@code starting}, {@code closed}, {@code
+   *     unresponsive}: it has given no sign of life for a second, or {@code lost}: its thread has
+   *     died, or it could not begin, and it is tried again
    * @param calls calls run
    * @param replaced how often its thread was abandoned and replaced
    * @param abandoned threads that were abandoned and are still stuck

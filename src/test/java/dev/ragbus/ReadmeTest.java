@@ -22,7 +22,7 @@ class ReadmeTest {
   void theExampleIsTheOneThatRuns() throws IOException {
     String source = Files.readString(EXAMPLE);
 
-    assertThat(readme()).contains(source.substring(source.indexOf("public class")).strip());
+    assertThat(readme()).contains(source.substring(source.indexOf("import")).strip());
 
     Vertx vertx = Vertx.vertx();
     System.setProperty("ragbus.models.offline", "true");

@@ -42,7 +42,8 @@ class ConfigurationFileTest {
           "security.keys_file",
           "security.jwt_algorithm",
           "security.jwt_key_file",
-          "security.jwt_issuer");
+          "security.jwt_issuer",
+          "cluster.members");
 
   private static JsonObject parse(Vertx vertx, String toml) {
     return new TomlProcessor().process(vertx, new JsonObject(), Buffer.buffer(toml)).result();
