@@ -6,6 +6,7 @@ import io.vertx.core.json.JsonObject;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
@@ -30,6 +31,9 @@ public record RagbusOptions(
     Http http,
     Security security,
     Cluster cluster) {
+
+  private static final Pattern LOOPBACK =
+      Pattern.compile("localhost|127(\\.\\d{1,3}){3}|::1|\\[::1]");
 
   /** Fills in the sections that are missing. */
   public RagbusOptions {
@@ -60,6 +64,14 @@ public record RagbusOptions(
    */
   public static RagbusOptions from(JsonObject config) {
     return OptionsReader.read(config);
+  }
+
+  /**
+   * Whether a host leads to this machine only. It is judged as it is written, never resolved: a
+   * name that a web page's owner points at 127.0.0.1 does not.
+   */
+  public static boolean isLoopback(String host) {
+    return LOOPBACK.matcher(host.toLowerCase(Locale.ROOT)).matches();
   }
 
   /** The options as {@link #from(JsonObject)} reads them, every default included. */
@@ -562,9 +574,6 @@ public record RagbusOptions(
       Integer workerMemoryMegabytes,
       Duration workerMaxAge,
       Integer workerMaxRequests) {
-    private static final Pattern LOOPBACK =
-        Pattern.compile("localhost|127(\\.\\d{1,3}){3}|::1|\\[::1]");
-
     static final Cluster DEFAULTS =
         new Cluster(
             null, null, null, null, null, null, null, null, null, null, null, null, null, null,
@@ -593,7 +602,7 @@ public record RagbusOptions(
                 + " together");
       }
       boolean secured = tlsCertificate != null && (secret != null || secretFile != null);
-      if (!secured && !LOOPBACK.matcher(host).matches()) {
+      if (!secured && !isLoopback(host)) {
         throw wrong(
             "cluster.host", host, "loopback without cluster.tls_certificate and cluster.secret");
       }

@@ -55,10 +55,7 @@ final class CohereDialect implements Dialect {
           embedded.add(Input.text(inputs.get(i), "inputs[" + i + "]"));
         }
       }
-      if (embedded == null || embedded.isEmpty()) {
-        throw RagbusException.invalid("texts is required and must not be empty");
-      }
-      return embedded;
+      return TextsReader.required("texts", embedded);
     }
 
     List<OutputType> types() {
@@ -194,9 +191,7 @@ final class CohereDialect implements Dialect {
       Integer priority) {
 
     RerankRequest request() {
-      if (documents == null || documents.isEmpty()) {
-        throw RagbusException.invalid("documents is required and must not be empty");
-      }
+      TextsReader.required("documents", documents);
       checkPriority(priority);
       return RerankRequest.of(query, documents)
           .withModel(model)

@@ -5,6 +5,7 @@ import dev.ragbus.Addresses;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusOptions;
 import io.vertx.core.Vertx;
+import io.vertx.core.json.JsonObject;
 import io.vertx.ext.bridge.PermittedOptions;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
@@ -18,8 +19,10 @@ import java.util.function.Function;
 
 /**
  * Vert.x's own bridge between SockJS clients and the event bus, for {@code rag.embed}, {@code
- * rag.rerank}, {@code rag.tokenize}, {@code rag.decode} and {@code rag.health}: bodies and replies
- * are those of the event bus. Nothing else can be sent to, and nothing listened to.
+ * rag.embed_sparse}, {@code rag.predict}, {@code rag.rerank}, {@code rag.tokenize}, {@code
+ * rag.decode} and {@code rag.health}: bodies and replies are those of the event bus. Nothing else
+ * can be sent to, and nothing listened to. A request is its client's whatever its {@code caller}
+ * header says; it goes on when the socket is closed, and is not waited for when the server stops.
  *
  * <p>It speaks WebSocket alone; SockJS's other transports would spread one client over many
  * requests. A client has so many sockets, and on each so many requests under way, as {@code
@@ -88,14 +91,23 @@ final class EventBusBridge {
         connections.leaveSocket(client(event));
         event.complete(true);
       }
-      case SEND ->
-          event.complete(
-              !connections.isDraining()
-                  && event.getRawMessage().getValue("replyAddress") instanceof String
-                  && !event.socket().writeQueueFull());
+      case SEND -> event.complete(sends(event));
       case PUBLISH, REGISTER -> event.complete(false);
       default -> event.complete(true);
     }
+  }
+
+  private boolean sends(BridgeEvent event) {
+    JsonObject message = event.getRawMessage();
+    if (connections.isDraining()
+        || event.socket().writeQueueFull()
+        || !(message.getValue("replyAddress") instanceof String)
+        || !(message.getValue("headers", new JsonObject()) instanceof JsonObject headers)) {
+      return false;
+    }
+    event.setRawMessage(
+        message.put("headers", headers.put(Addresses.CALLER_HEADER, client(event))));
+    return true;
   }
 
   private boolean enters(BridgeEvent event) {

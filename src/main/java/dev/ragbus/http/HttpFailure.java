@@ -27,7 +27,7 @@ record HttpFailure(int status, String code, String message, String field, long r
   /** A failure of the facade or of reading the request. */
   static HttpFailure of(RagbusException failure) {
     Matcher field = FIELD.matcher(failure.detail());
-    boolean comeBack = failure.code() == 429 || failure.code() == 503;
+    boolean comeBack = failure.retryable() && (failure.code() == 429 || failure.code() == 503);
     long seconds = (failure.retryAfterMillis() + 999) / 1000;
     return new HttpFailure(
         failure.code(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.ragbus.http;
 
-import dev.ragbus.Addresses;
+import dev.ragbus.FunctionCall;
 import dev.ragbus.JsonBodies;
 import dev.ragbus.NoArguments;
 import dev.ragbus.Ragbus;
@@ -87,8 +87,6 @@ public final class HttpVerticle extends VerticleBase {
   private static final Pattern BROKEN_ESCAPE = Pattern.compile("%(?![0-9a-fA-F]{2})");
   private static final Pattern TEXTS = Pattern.compile("^(texts|tokens)\\b");
   private static final CharSequence REQUEST_ID = HttpHeaders.createOptimized("X-Request-Id");
-  private static final List<String> TIMEOUT_HEADERS =
-      List.of("X-Timeout-Ms", Addresses.TIMEOUT_HEADER);
   private static final String CALLER = HttpVerticle.class.getName() + ".caller";
   private static final CharSequence SERVER_TIMING = HttpHeaders.createOptimized("Server-Timing");
   private static final String ARRIVED = HttpVerticle.class.getName() + ".arrived";
@@ -129,7 +127,7 @@ public final class HttpVerticle extends VerticleBase {
   public Future<?> start() {
     options = RagbusOptions.from(config());
     String host = options.http().host();
-    if (!Loopback.is(host) && !options.security().required()) {
+    if (!RagbusOptions.isLoopback(host) && !options.security().required()) {
       return Future.failedFuture(
           new IllegalArgumentException(
               "http.host must be a loopback address (127.0.0.1, ::1 or localhost), not "
@@ -292,15 +290,18 @@ public final class HttpVerticle extends VerticleBase {
                   router.route(path).failureHandler(ctx -> fail(ctx, dialect));
                   return new ArrayList<>();
                 })
-            .add(operation.method());
+            .addAll(methods(operation.method()));
       }
     }
     router.route().failureHandler(ctx -> fail(ctx, openAi));
     List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json"));
-    others.addAll(SOCKET_PATHS);
     others.addAll(pages.files().keySet());
     others.forEach(
-        path -> methods.computeIfAbsent(path, p -> new ArrayList<>()).add(HttpMethod.GET));
+        path ->
+            methods
+                .computeIfAbsent(path, first -> new ArrayList<>())
+                .addAll(methods(HttpMethod.GET)));
+    SOCKET_PATHS.forEach(path -> methods.put(path, List.of(HttpMethod.GET)));
     router.route().handler(this::admit);
     if (!options.http().allowedOrigins().isEmpty()) {
       router.route().handler(cors());
@@ -311,16 +312,11 @@ public final class HttpVerticle extends VerticleBase {
     }
     // What follows tells strangers nothing, not even what there is.
     router.route().handler(ctx -> require(ctx, Access.USE));
-    router.get("/metrics").handler(this::limitReplyTime).handler(metrics());
-    router.get("/openapi.json").handler(this::limitReplyTime).handler(pages::sendDescription);
+    read(router, "/metrics").handler(metrics());
+    read(router, "/openapi.json").handler(pages::sendDescription);
     pages
         .files()
-        .forEach(
-            (path, file) ->
-                router
-                    .get(path)
-                    .handler(this::limitReplyTime)
-                    .handler(ctx -> pages.sendFile(ctx, file)));
+        .forEach((path, file) -> read(router, path).handler(ctx -> pages.sendFile(ctx, file)));
     SOCKET_PATHS.forEach(path -> router.get(path).handler(this::openSocket));
     if (options.http().eventBusBridge()) {
       router
@@ -335,8 +331,25 @@ public final class HttpVerticle extends VerticleBase {
     return router;
   }
 
+  /** What may be read may also be asked for its headers alone. */
+  private static List<HttpMethod> methods(HttpMethod method) {
+    return method.equals(HttpMethod.GET)
+        ? List.of(HttpMethod.GET, HttpMethod.HEAD)
+        : List.of(method);
+  }
+
+  private static Route route(Router router, String path, HttpMethod method) {
+    Route route = router.route(path);
+    methods(method).forEach(route::method);
+    return route;
+  }
+
+  private Route read(Router router, String path) {
+    return route(router, path, HttpMethod.GET).handler(this::limitReplyTime);
+  }
+
   private <B extends Record> void serve(Router router, Operation<B> operation) {
-    Route route = router.route(operation.method(), operation.path());
+    Route route = route(router, operation.path(), operation.method());
     route.handler(ctx -> require(ctx, operation.access()));
     if (operation.access() != Access.OPEN) {
       route.handler(this::enter);
@@ -363,7 +376,7 @@ public final class HttpVerticle extends VerticleBase {
       ctx.addEndHandler(ended -> logAccess(ctx, ended.succeeded(), arrivedNanos));
     }
     HostAndPort authority = request.authority();
-    if (!guard.required() && !Loopback.is(authority.host())) {
+    if (!guard.required() && !RagbusOptions.isLoopback(authority.host())) {
       throw RagbusException.of(Kind.FORBIDDEN, "the Host header is not a loopback name");
     }
     String origin = request.getHeader(HttpHeaders.ORIGIN);
@@ -399,14 +412,13 @@ public final class HttpVerticle extends VerticleBase {
             .addOrigins(options.http().allowedOrigins())
             .allowedMethod(HttpMethod.GET)
             .allowedMethod(HttpMethod.POST)
-            .allowedMethod(HttpMethod.DELETE)
             .allowedHeader("Authorization")
             .allowedHeader("Content-Type")
             .allowedHeader(REQUEST_ID.toString())
             .exposedHeader(REQUEST_ID.toString())
             .exposedHeader("Retry-After")
             .exposedHeader(SERVER_TIMING.toString());
-    TIMEOUT_HEADERS.forEach(cors::allowedHeader);
+    Timeouts.headers().forEach(cors::allowedHeader);
     return ctx -> {
       String origin = ctx.request().getHeader(HttpHeaders.ORIGIN);
       if (origin != null && isAllowed(origin)) {
@@ -509,11 +521,11 @@ public final class HttpVerticle extends VerticleBase {
   private <B extends Record> void answer(RoutingContext ctx, Operation<B> operation) {
     String id = ctx.response().headers().get(REQUEST_ID);
     String travelId = travelId(ctx.request());
+    Timeouts timeouts = Timeouts.of(ctx.request(), options.python());
     Ragbus caller =
         ragbus
             .withRequestId(travelId)
             .withCaller(caller(ctx).name())
-            .withTimeout(timeout(ctx.request(), operation.function()))
             .withTimings(spent -> ctx.put(TIMINGS, ctx.get(TIMINGS, NO_TIMINGS).plus(spent)));
     ctx.addEndHandler(
         ended -> {
@@ -527,7 +539,14 @@ public final class HttpVerticle extends VerticleBase {
             .map(
                 body ->
                     new Operation.Call<>(
-                        caller, id, ctx.pathParam("*"), caller(ctx).access(), body));
+                        caller.withTimeout(
+                            body instanceof FunctionCall function
+                                ? timeouts.ofCall(function.name())
+                                : timeouts.of(operation.function())),
+                        id,
+                        ctx.pathParam("*"),
+                        caller(ctx).access(),
+                        body));
     Future<?> answered =
         frames == null
             ? call.compose(asked -> ask(ctx, operation, operation.answer(), asked))
@@ -572,21 +591,6 @@ public final class HttpVerticle extends VerticleBase {
     return RequestIds.valid(given)
         ? given.substring(0, Math.min(given.length(), ID_PREFIX_CHARS)) + "." + unique
         : request.response().headers().get(REQUEST_ID);
-  }
-
-  private Duration timeout(HttpServerRequest request, String function) {
-    Duration limit =
-        function == null ? options.python().defaultTimeout() : options.python().timeout(function);
-    for (String header : TIMEOUT_HEADERS) {
-      String given = request.getHeader(header);
-      if (given != null) {
-        if (!given.matches("[0-9]{1,15}") || Long.parseLong(given) < 1) {
-          throw RagbusException.invalid(header + " must be a number of milliseconds, at least 1");
-        }
-        return Duration.ofMillis(Math.min(Long.parseLong(given), limit.toMillis()));
-      }
-    }
-    return limit;
   }
 
   private <B extends Record> Future<B> body(RoutingContext ctx, Class<B> type) {
@@ -704,18 +708,16 @@ public final class HttpVerticle extends VerticleBase {
       return;
     }
     String client = caller(ctx).name();
-    Ragbus calls = ragbus.withCaller(client);
     StreamSocket.Server server =
         new StreamSocket.Server(
             vertx,
-            calls.withTimeout(timeout(request, "rerank_texts")),
-            calls.withTimeout(timeout(request, null)),
+            ragbus.withCaller(client),
+            Timeouts.of(request, options.python()),
+            client,
             caller(ctx).access(),
             options.http().idleTimeout(),
             bodies,
-            () -> connections.enter(client),
-            () -> connections.leave(client),
-            () -> connections.leaveSocket(client));
+            connections);
     connections.enterSocket(client);
     request
         .toWebSocket()
@@ -745,10 +747,6 @@ public final class HttpVerticle extends VerticleBase {
     HttpServerResponse response = ctx.response();
     HttpFailure failure = failure(ctx);
     if (response.closed() || response.ended()) {
-      return;
-    }
-    if (failure.status() == Kind.CANCELLED.code()) {
-      response.reset();
       return;
     }
     if (failure.retryAfterSeconds() > 0) {

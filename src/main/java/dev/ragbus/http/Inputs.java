@@ -36,8 +36,11 @@ record Inputs(List<String> texts, List<List<Integer>> tokens) {
 
   /** These, which must be there and not be none. */
   static Inputs required(String field, Inputs inputs) {
-    if (inputs == null || inputs.count() == 0) {
-      throw RagbusException.invalid(field + " is required and must not be empty");
+    if (inputs == null) {
+      throw RagbusException.invalid(field + " is required");
+    }
+    if (inputs.count() == 0) {
+      throw RagbusException.invalid(field + " must not be empty");
     }
     return inputs;
   }

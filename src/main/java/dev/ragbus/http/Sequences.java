@@ -25,8 +25,11 @@ record Sequences(List<Input> inputs, boolean single) {
 
   /** These, which must be there and not be none. */
   static Sequences required(Sequences sequences) {
-    if (sequences == null || sequences.inputs.isEmpty()) {
-      throw RagbusException.invalid("inputs is required and must not be empty");
+    if (sequences == null) {
+      throw RagbusException.invalid("inputs is required");
+    }
+    if (sequences.inputs.isEmpty()) {
+      throw RagbusException.invalid("inputs must not be empty");
     }
     return sequences;
   }

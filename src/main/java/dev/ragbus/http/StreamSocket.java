@@ -21,9 +21,9 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.function.Consumer;
-import java.util.function.Supplier;
 
 /**
  * A WebSocket on which a client has texts ranked and generators run: any number of requests, told
@@ -47,25 +47,23 @@ final class StreamSocket {
   /**
    * What the socket needs of its server.
    *
-   * @param rankings the facade, with the time that rankings have
-   * @param calls the facade, with the time that calls have
-   * @param caller what the client may do
+   * @param ragbus the facade, as the client's
+   * @param timeouts what the client says that it waits
+   * @param client the client's name
+   * @param access what the client may do
    * @param idleTimeout how long a client may be silent
    * @param bodies bounds messages
-   * @param enter counts a request, or refuses it
-   * @param leave a request that was counted is over
-   * @param closed the socket is no more
+   * @param connections counts requests
    */
   record Server(
       Vertx vertx,
-      Ragbus rankings,
-      Ragbus calls,
-      Access caller,
+      Ragbus ragbus,
+      Timeouts timeouts,
+      String client,
+      Access access,
       Duration idleTimeout,
       Bodies bodies,
-      Runnable enter,
-      Runnable leave,
-      Runnable closed) {}
+      Connections connections) {}
 
   private static final class Request {
     private final String travelId = UUID.randomUUID().toString();
@@ -119,36 +117,41 @@ final class StreamSocket {
     server.vertx.cancelTimer(pingTimer);
     messages.closed();
     List.copyOf(requests.values()).forEach(StreamSocket::cancel);
-    server.closed.run();
+    server.connections.leaveSocket(server.client);
   }
 
   private void received(String text) {
     heard = true;
     if (text.length() <= LARGE_MESSAGE_CHARS) {
-      read(() -> new JsonObject(text));
+      read(json(text));
       return;
     }
     socket.pause();
     server
         .vertx
-        .executeBlocking(() -> new JsonObject(text))
-        .onComplete(
+        .executeBlocking(() -> json(text))
+        .onSuccess(
             json -> {
               socket.resume();
-              read(
-                  () -> {
-                    if (json.failed()) {
-                      throw new DecodeException();
-                    }
-                    return json.result();
-                  });
+              if (!socket.isClosed()) {
+                read(json);
+              }
             });
   }
 
-  private void read(Supplier<JsonObject> message) {
+  private static Optional<JsonObject> json(String text) {
+    try {
+      return Optional.of(new JsonObject(text));
+    } catch (DecodeException notJson) {
+      return Optional.empty();
+    }
+  }
+
+  private void read(Optional<JsonObject> message) {
     String id = null;
     try {
-      JsonObject json = message.get();
+      JsonObject json =
+          message.orElseThrow(() -> RagbusException.invalid("the message must be a JSON object"));
       id = json.getValue("id") instanceof String given ? given : null;
       if (!RequestIds.valid(id)) {
         throw RagbusException.invalid("id must match " + RequestIds.PATTERN);
@@ -165,8 +168,6 @@ final class StreamSocket {
         }
         default -> throw RagbusException.invalid("type must be rerank, call or cancel");
       }
-    } catch (DecodeException notJson) {
-      refuse(id, RagbusException.invalid("the message must be a JSON object"));
     } catch (RagbusException refused) {
       refuse(id, refused);
     }
@@ -179,7 +180,8 @@ final class StreamSocket {
     RerankRequest ranking = JsonBodies.parse(body, RerankRequest.class);
     Request request = enter(id);
     server
-        .rankings
+        .ragbus
+        .withTimeout(server.timeouts.of("rerank_texts"))
         .withRequestId(request.travelId)
         .rerankStream(ranking)
         .onSuccess(
@@ -195,9 +197,13 @@ final class StreamSocket {
 
   private void call(String id, JsonObject body) {
     FunctionCall call = JsonBodies.parse(body, FunctionCall.class);
-    AdminDialect.requireRole(server.caller, call);
+    AdminDialect.requireRole(server.access, call);
     Request request = enter(id);
-    server.calls.withRequestId(request.travelId).stream(call)
+    server
+        .ragbus
+        .withTimeout(server.timeouts.ofCall(call.name()))
+        .withRequestId(request.travelId)
+        .stream(call)
         .onSuccess(
             stream -> {
               write(frame("start", id).put("name", call.name()));
@@ -219,7 +225,7 @@ final class StreamSocket {
     if (requests.containsKey(id)) {
       throw RagbusException.of(Kind.CONFLICT, "id " + id + " is in use on this socket");
     }
-    server.enter.run();
+    server.connections.enter(server.client);
     Request request = new Request();
     requests.put(id, request);
     return request;
@@ -250,7 +256,7 @@ final class StreamSocket {
 
   private void end(String id, JsonObject lastFrame) {
     if (requests.remove(id) != null) {
-      server.leave.run();
+      server.connections.leave(server.client);
     }
     if (lastFrame != null) {
       write(lastFrame);

@@ -278,9 +278,7 @@ final class TeiDialect implements Dialect {
       if (inputs.sourceSentence == null) {
         throw RagbusException.invalid("inputs.source_sentence is required");
       }
-      if (inputs.sentences == null || inputs.sentences.isEmpty()) {
-        throw RagbusException.invalid("inputs.sentences is required and must not be empty");
-      }
+      TextsReader.required("inputs.sentences", inputs.sentences);
       Parameters how = parameters == null ? new Parameters(null, null, null) : parameters;
       List<String> texts = new ArrayList<>();
       texts.add(inputs.sourceSentence);
@@ -435,6 +433,8 @@ final class TeiDialect implements Dialect {
     json.writeNumberField("max_input_length", model.maxTokens());
     json.writeNumberField("max_batch_tokens", options.batching().maxBatchTokens());
     json.writeNullField("max_batch_requests");
+    json.writeNumberField("max_concurrent_requests", options.http().maxRequestsPerClient());
+    json.writeNumberField("tokenization_workers", 1);
     json.writeNumberField("max_client_batch_size", options.limits().maxTexts());
     json.writeBooleanField("auto_truncate", true);
     json.writeStringField(

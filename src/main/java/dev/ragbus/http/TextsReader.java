@@ -68,9 +68,16 @@ final class TextsReader extends StdDeserializer<List<String>> {
     if (documents != null && texts != null) {
       throw RagbusException.invalid("documents and texts exclude each other");
     }
-    List<String> given = documents != null ? documents : texts;
-    if (given == null || given.isEmpty()) {
-      throw RagbusException.invalid(word + " is required and must not be empty");
+    return required(word, documents != null ? documents : texts);
+  }
+
+  /** A list that must be there and not be empty. */
+  static List<String> required(String word, List<String> given) {
+    if (given == null) {
+      throw RagbusException.invalid(word + " is required");
+    }
+    if (given.isEmpty()) {
+      throw RagbusException.invalid(word + " must not be empty");
     }
     return given;
   }

@@ -287,10 +287,18 @@ final class FunctionQueue {
         over();
         promise.tryComplete(result.result());
       } else {
-        settle(result.cause());
+        settle(notRepeatable(result.cause()));
       }
       pump();
       answerDrained();
+    }
+
+    /** A function that was running may have done what it does. */
+    private static Throwable notRepeatable(Throwable failure) {
+      return failure instanceof RagbusException typed && typed.kind() == Kind.LANE_LOST
+          ? RagbusException.of(
+              Kind.LANE_LOST, typed.detail() + "; it may have been done", false, 0, null)
+          : failure;
     }
 
     void settle(Throwable failure) {

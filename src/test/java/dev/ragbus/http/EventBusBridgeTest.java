@@ -5,7 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ragbus.Await;
 import dev.ragbus.service.TestService;
+import io.vertx.core.Handler;
 import io.vertx.core.Vertx;
+import io.vertx.core.eventbus.DeliveryContext;
 import io.vertx.core.http.UpgradeRejectedException;
 import io.vertx.core.http.WebSocket;
 import io.vertx.core.http.WebSocketClient;
@@ -15,6 +17,8 @@ import io.vertx.core.json.JsonObject;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -141,6 +145,32 @@ class EventBusBridgeTest {
     JsonObject failure = reply(client, "f");
     assertThat(failure.getInteger("failureCode")).isEqualTo(400);
     assertThat(failure.getString("message")).startsWith("INVALID: other is not a field");
+  }
+
+  @Test
+  void aRequestIsItsClientsWhateverItSays() {
+    List<String> callers = new CopyOnWriteArrayList<>();
+    Handler<DeliveryContext<Object>> look =
+        delivery -> {
+          if (delivery.message().address().equals("mine.health")) {
+            callers.add(delivery.message().headers().get("caller"));
+          }
+          delivery.next();
+        };
+    vertx.eventBus().addInboundInterceptor(look);
+    SocketClient client = connect(KEY);
+    for (String said : List.of("one", "another")) {
+      client.send(
+          message("send", "mine.health", said)
+              .put("headers", new JsonObject().put("caller", said))
+              .put("body", new JsonObject()));
+      reply(client, said);
+    }
+    client.send(message("send", "mine.health", "none").put("body", new JsonObject()));
+    reply(client, "none");
+    vertx.eventBus().removeInboundInterceptor(look);
+    assertThat(callers).hasSize(3).doesNotContainNull().doesNotContain("one", "another");
+    assertThat(Set.copyOf(callers)).hasSize(1);
   }
 
   @ParameterizedTest

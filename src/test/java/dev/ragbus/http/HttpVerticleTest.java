@@ -335,12 +335,12 @@ class HttpVerticleTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "/embed_sparse | {\"inputs\": []} | 400 | inputs is required and must not be empty",
-        "/embed_sparse | {} | 400 | inputs is required and must not be empty",
+        "/embed_sparse | {\"inputs\": []} | 400 | inputs must not be empty",
+        "/embed_sparse | {} | 422 | inputs is required",
         "/embed_sparse | {\"inputs\": [\"a\", [\"b\"]]} | 422 | inputs[1] must be",
         "/embed_sparse | {\"inputs\": \"a\", \"model\": \"unknown\"} | 404 | no model 'unknown'",
         "/embed_sparse | {\"inputs\": \"nan\"} | 424 | the model's answer is not finite",
-        "/predict | {\"inputs\": []} | 400 | inputs is required and must not be empty",
+        "/predict | {\"inputs\": []} | 400 | inputs must not be empty",
         "/predict | {\"inputs\": [[]]} | 422 | inputs[0] must be a list of one or two strings",
         "/predict | {\"inputs\": [\"a\", \"b\", \"c\"]} | 422 | inputs must be a list of one or two",
         "/predict | {\"inputs\": [[\"a\"], \"b\"]} | 422 | inputs[1] must be a list like the others",
@@ -495,15 +495,35 @@ class HttpVerticleTest {
   }
 
   @Test
-  void a_cancelled_request_gets_no_answer() {
-    Future<Answer> sending =
-        served.sending(
-            HttpMethod.POST,
-            "/v1/embeddings",
-            JSON,
-            Buffer.buffer("{\"input\": \"fail:CANCELLED\"}"));
-    assertThat(failure(sending)).isNotNull();
-    assertThat(embed().status()).isEqualTo(200);
+  void a_request_that_others_have_cancelled_is_told_so() {
+    Answer answer = served.post("/v1/embeddings", "{\"input\": \"fail:CANCELLED\"}");
+    assertThat(answer.status()).isEqualTo(499);
+    assertThat(answer.json().getJsonObject("error").getString("code")).isEqualTo("cancelled");
+    assertThat(answer.headers().get("Retry-After")).isNull();
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"/", "/docs/swagger-ui-bundle.js", "/openapi.json", "/health", "/v1/models"})
+  void what_may_be_read_may_be_asked_for_its_headers(String path) {
+    Answer whole = served.get(path);
+    Answer head = served.send(HttpMethod.HEAD, path, Map.of(), Buffer.buffer());
+    assertThat(head.status()).isEqualTo(whole.status());
+    assertThat(head.body().length()).isZero();
+    assertThat(head.headers().get("Content-Type")).isEqualTo(whole.headers().get("Content-Type"));
+  }
+
+  @Test
+  void a_call_has_the_time_of_its_function_or_what_it_brings() {
+    String call = "{\"name\": \"rerank_texts\", \"args\": []}";
+    served.post("/v1/ragbus/functions/call", call);
+    served.post("/v1/ragbus/functions/call", "{\"name\": \"other\", \"args\": []}");
+    served.send(
+        HttpMethod.POST,
+        "/v1/ragbus/functions/call",
+        Map.of("Content-Type", "application/json", "X-Timeout-Ms", "120000"),
+        Buffer.buffer(call));
+    assertThat(served.service.timeouts).containsExactly(60_000L, 30_000L, 120_000L);
   }
 
   // Ids, deadlines, cancellation

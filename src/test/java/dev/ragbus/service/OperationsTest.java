@@ -43,6 +43,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
@@ -646,23 +647,26 @@ class OperationsTest {
 
   @Test
   void aModelStaysForARequestWhoseTokensAreLookedAt() {
-    engine.held.addAll(List.of(Held.CONTROL, Held.FORWARD));
-    engine.controls.clear();
-    Future<Embeddings> vectors =
-        operations.embed(EmbedRequest.ofTokens(List.of(List.of(1))), call());
-    List<String> texts = Collections.nCopies(100, "a");
-    Future<Tokens> tokens = operations.tokenize(new TokenizeRequest(texts, null, false), call());
-    now(operations.clear(new ModelQuery("e"), call()));
-    while (!tokens.isComplete()) {
-      List<FakeEngine.Controlled> open = List.copyOf(engine.controls);
-      engine.controls.clear();
-      open.forEach(engine::answer);
-      assertThat(open).extracting(FakeEngine.Controlled::operation).doesNotContain(Control.UNLOAD);
+    List<Function<Call, Future<? extends Record>>> operations =
+        List.of(
+            call -> this.operations.embed(EmbedRequest.ofTokens(List.of(List.of(1))), call),
+            call ->
+                this.operations.tokenize(
+                    new TokenizeRequest(Collections.nCopies(100, "a"), null, false), call));
+    for (Function<Call, Future<? extends Record>> operation : operations) {
+      embed(EmbedRequest.of("loads it"));
+      int before = engine.unloaded().size();
+      engine.held.add(Held.CONTROL);
+      Future<?> running = operation.apply(call());
+      now(this.operations.clear(new ModelQuery("e"), call()));
+      while (!running.isComplete()) {
+        assertThat(engine.unloaded()).hasSize(before);
+        engine.answer(engine.controls.get(engine.controls.size() - 1));
+      }
+      now(running);
+      assertThat(engine.unloaded()).hasSize(before + 1);
+      engine.held.clear();
     }
-    engine.finishAll();
-    assertThat(now(vectors).count()).isOne();
-    assertThat(now(tokens).tokens()).hasSize(100);
-    assertThat(engine.unloaded()).hasSize(1);
   }
 
   @Test
