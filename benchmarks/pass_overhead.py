@@ -13,20 +13,25 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ragbus import hosting, model, pooling, tokenization
-from ragbus.engines import EngineOptions, load_engine
+from ragbus.engines import EngineOptions, openvino
 
 if TYPE_CHECKING:
     from ragbus.engines import Engine
+    from ragbus.engines.openvino import OpenVinoEngine
 
 WIDTHS = (4, 8, 12, 16, 24, 32, 37, 48, 64, 96, 128, 192, 256)
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 MOST_TOKENS = 768
+
+# What most batches of the service are, where rows share lines.
+LINES, LINE_WIDTH = 5, 96
 
 
 def passes(engine: Engine, rows: int, width: int, count: int) -> list[float]:
@@ -51,11 +56,16 @@ def fit(columns: list[np.ndarray[Any, Any]], seconds: np.ndarray[Any, Any]) -> t
     return found, float(np.mean(np.abs(matrix @ found / seconds - 1)))
 
 
-def measure(folder: Path, precision: str, count: int) -> None:
-    """Measure one precision and print the table and the fits."""
+def loaded(folder: Path, precision: str) -> OpenVinoEngine:
+    """Return a model on one thread."""
     read = model.read_folder(folder, "embedding")
     tokens = tokenization.load(read.folder / "tokenizer.json", pad_id=read.pad_id, lowercase=read.lowercase)
-    engine, _ = load_engine("openvino", read, tokens, EngineOptions(lanes=1, precision=precision))
+    return openvino.load(read, tokens, EngineOptions(lanes=1, precision=precision))
+
+
+def measure(folder: Path, precision: str, count: int) -> None:
+    """Measure one precision and print the table and the fits."""
+    engine = loaded(folder, precision)
     shapes = [(rows, width) for rows in ROWS for width in WIDTHS if rows * width <= MOST_TOKENS]
     passes(engine, 1, WIDTHS[0], 3)
     before = hosting.resident_bytes()
@@ -88,16 +98,40 @@ def measure(folder: Path, precision: str, count: int) -> None:
     )
 
 
+def measure_nodes(folder: Path, precision: str, count: int) -> None:
+    """Print where the time of a pass over the service's commonest batch goes, by the engine's own measurement of its nodes."""
+    openvino._core().set_property("CPU", {"PERF_COUNT": True})  # noqa: SLF001
+    engine = loaded(folder, precision)
+    lengths = [32] * (LINES * LINE_WIDTH // 32)
+    table = pooling.table_of(lengths, 32, flags=pooling.FINISH)
+    ids = np.random.default_rng(1).integers(1_000, 20_000, (LINES, LINE_WIDTH), np.int32)
+    out = np.empty((len(lengths), engine.outputs), np.float32)
+    millis: Counter[str] = Counter()
+    for number in range(count):
+        engine.forward(ids, table, out)
+        if number > 1:
+            [request] = engine.graph._requests.values()  # noqa: SLF001
+            for node in request.infer_request.get_profiling_info():
+                millis[node.node_type] += node.real_time.total_seconds() * 1e3 / (count - 2)
+    total = sum(millis.values())
+    print(f"\n{engine.precision}, {LINES} lines of {LINE_WIDTH}: {total:.1f} ms a pass on one thread\n")
+    print("| nodes | ms | of the pass |")
+    print("|---|---:|---:|")
+    for name, spent in millis.most_common(8):
+        print(f"| {name} | {spent:.2f} | {spent / total:.1%} |")
+
+
 def main() -> None:
     """Measure each precision that the machine has."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("model", type=Path, help="the model's folder")
     arguments.add_argument("--precision", action="append", help="f32, bf16 or auto; may be repeated")
     arguments.add_argument("--passes", type=int, default=20)
+    arguments.add_argument("--nodes", action="store_true", help="where the time of one pass goes, rather than what passes cost")
     chosen = arguments.parse_args()
     hosting.start()  # the service's allocator settings
     for precision in chosen.precision or ["f32", "bf16"]:
-        measure(chosen.model, precision, chosen.passes)
+        (measure_nodes if chosen.nodes else measure)(chosen.model, precision, chosen.passes)
 
 
 if __name__ == "__main__":
