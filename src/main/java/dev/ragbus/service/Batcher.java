@@ -23,7 +23,6 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Deque;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
@@ -63,32 +62,15 @@ final class Batcher {
    * A paused job's rows are in no queue: they wait with the job, which the slow reader of a stream
    * can so hold up without holding up anybody else.
    *
-   * Admission is by texts and tokens held; tokens are estimated until they are known. Both are given
-   * back in `settle`, and every job ends in `settle`, by success, failure, deadline or cancellation.
-   * It is by time as well: since jobs take turns, more of them than can be done in time would all end
-   * late, having cost the lanes their time, and nobody would be served. So a job is refused that would
-   * spend most of its time waiting for its turns.
+   * A job comes by Admission, and all that it holds is given back in `settle`, in which every job
+   * ends, by success, failure, deadline or cancellation.
    */
 
   /** Tokenising calls under way at once: one runs, one waits for it. */
   private static final int MAX_TOKENIZE_CALLS = 2;
 
-  /**
-   * So much of its time a job may wait for others; the rest is for itself, and for wrong guesses.
-   */
-  private static final double MOST_WAITING = 0.5;
-
-  /** How much the newest pass changes what is known of the speed, once many have run. */
-  private static final double LEAST_WEIGHT_OF_PASS = 0.1;
-
   /** How long a lane that could not open its interpreter gets nothing; others have one. */
   private static final long LANE_REST_MILLIS = 1_000;
-
-  /** Retry-After goes by it until the true speed is known. */
-  private static final double FIRST_TOKENS_PER_SECOND = 2_000;
-
-  /** A rough token is this many characters; used until the true number is known. */
-  private static final int CHARS_PER_TOKEN = 4;
 
   private final Vertx vertx;
   private final Engine engine;
@@ -96,6 +78,7 @@ final class Batcher {
   private final ServiceMetrics metrics;
   private final LastRequests requests;
   private final LongSupplier nanoClock;
+  private final Admission admission;
   private final BatchLimits embeddingLimits;
   private final BatchLimits rerankLimits;
 
@@ -108,9 +91,6 @@ final class Batcher {
 
   /** The first rows of newcomers; also ones that have begun to run, or never will. */
   private final Deque<Row> newcomers = new ArrayDeque<>();
-
-  /** How many jobs each caller has under way. */
-  private final Map<String, Integer> jobsByCaller = new HashMap<>();
 
   private final Map<Job, Held> jobs = new LinkedHashMap<>();
   private final Map<String, Set<Job>> jobsById = new LinkedHashMap<>();
@@ -125,30 +105,20 @@ final class Batcher {
   private boolean ranNewcomer;
   private long virtualTime;
   private long rowNumber;
-  private long heldTexts;
-  private long heldTokens;
-
-  /** What all lanes together can run; 0 until it is known. */
-  private double tokensPerSecond;
-
   private Counters counters = new Counters(0, 0, 0, 0, 0);
 
-  /** What a job holds of the queue's bounds, its timer, and the turn of its next row. */
+  /** What a job holds: its timer, and the turn of its next row. */
   private static final class Held {
-    private final int texts;
     private final long timer;
 
     /** Whether it is a newcomer's, and has no row yet. */
     private boolean newcomer;
 
-    private long tokens;
     private long nextTurn;
 
-    Held(int texts, boolean newcomer, long tokens, long timer, long nextTurn) {
-      this.texts = texts;
-      this.newcomer = newcomer;
-      this.tokens = tokens;
+    Held(long timer, boolean newcomer, long nextTurn) {
       this.timer = timer;
+      this.newcomer = newcomer;
       this.nextTurn = nextTurn;
     }
   }
@@ -181,6 +151,7 @@ final class Batcher {
     this.metrics = metrics;
     this.requests = requests;
     this.nanoClock = nanoClock;
+    this.admission = new Admission(options.batching());
     this.repeated = new RepeatedRows(options.batching());
     this.embeddingLimits = limits(options, "embed_texts");
     this.rerankLimits = limits(options, "rerank_texts");
@@ -194,34 +165,24 @@ final class Batcher {
 
   /** Admits a job or refuses it at once; the future completes when all its rows have run. */
   Future<Usage> submit(Job job) {
-    int texts = job.spec().texts().size();
-    long tokens = job.given() == null ? estimateTokens(job.spec()) : job.given().tokens();
     long nowNanos = nanoClock.getAsLong();
     long millisLeft = (job.deadlineNanos() - nowNanos) / 1_000_000;
     if (millisLeft <= 0) {
       return Future.failedFuture(timeout(job));
     }
-    RagbusOptions.Batching bounds = options.batching();
-    if (!jobs.isEmpty()
-        && (heldTexts + texts > bounds.maxQueueItems()
-            || heldTokens + tokens > bounds.maxQueueTokens())) {
-      return Future.failedFuture(overloaded());
-    }
-    if (waitsTooLong(job, tokens, millisLeft)) {
-      return Future.failedFuture(tooLate(millisLeft));
+    int newcomersBefore = untokenizedNewcomers.size() + newcomers.size();
+    RagbusException refusal = admission.refusal(job, millisLeft, newcomersBefore);
+    if (refusal != null) {
+      return Future.failedFuture(refusal);
     }
     long timer = vertx.setTimer(millisLeft, id -> settle(job, timeout(job)));
-    boolean newcomer = isNewcomer(job);
-    if (job.caller() != null) {
-      jobsByCaller.merge(job.caller(), 1, Integer::sum);
-    }
-    jobs.put(job, new Held(texts, newcomer, tokens, timer, virtualTime));
+    boolean newcomer = admission.isNewcomer(job);
+    admission.admit(job);
+    jobs.put(job, new Held(timer, newcomer, virtualTime));
     jobsById.computeIfAbsent(job.requestId(), id -> new HashSet<>()).add(job);
-    heldTexts += texts;
-    heldTokens += tokens;
     job.phases().submitted(nowNanos);
     if (job.given() != null) {
-      tokenized(job, 0, texts, Future.succeededFuture(job.given()));
+      tokenized(job, 0, job.spec().texts().size(), Future.succeededFuture(job.given()));
     } else if (mayRunDirectly(job)) {
       runDirectly(job, idleLanes.nextSetBit(0));
     } else {
@@ -292,60 +253,6 @@ final class Batcher {
     }
   }
 
-  private static long estimateTokens(Job.Spec spec) {
-    int most = spec.model().engineModel().maxTokens();
-    int query = spec.query() == null ? 0 : spec.query().length();
-    long tokens = 0;
-    for (int text = 0; text < spec.texts().size(); text++) {
-      tokens += Math.min(most, (query + spec.chars(text)) / CHARS_PER_TOKEN + 2L);
-    }
-    return tokens;
-  }
-
-  /** Whether a job of so many tokens would spend most of its time on the turns of others. */
-  private boolean waitsTooLong(Job job, long tokens, long millisLeft) {
-    if (tokensPerSecond == 0) {
-      return false;
-    }
-    double most = tokensPerSecond * millisLeft / 1000 * MOST_WAITING;
-    // No job has more turns before this one's last than this one has itself.
-    return Math.min(heldTokens, jobs.size() * tokens) > most
-        && jobs.values().stream().mapToLong(held -> Math.min(held.tokens, tokens)).sum() > most
-        && !(isNewcomer(job) && job.spec().texts().size() == 1 && tokensBeforeNewcomer() <= most);
-  }
-
-  private boolean isNewcomer(Job job) {
-    return job.caller() != null && !jobsByCaller.containsKey(job.caller());
-  }
-
-  /** A newcomer's first row waits for those of other newcomers, at most two batches for each. */
-  private long tokensBeforeNewcomer() {
-    int others = untokenizedNewcomers.size() + newcomers.size();
-    return 2L * others * options.batching().maxBatchTokens();
-  }
-
-  private RagbusException tooLate(long millisLeft) {
-    return overloaded("which leave too little of the request's " + millisLeft + " ms");
-  }
-
-  private RagbusException overloaded() {
-    return overloaded(
-        "the limits are max_queue_items = "
-            + options.batching().maxQueueItems()
-            + " and max_queue_tokens = "
-            + options.batching().maxQueueTokens());
-  }
-
-  private RagbusException overloaded(String why) {
-    double speed = tokensPerSecond == 0 ? FIRST_TOKENS_PER_SECOND : tokensPerSecond;
-    return RagbusException.of(
-        Kind.OVERLOADED,
-        heldTexts + " texts with about " + heldTokens + " tokens are waiting; " + why,
-        true,
-        (long) Math.min(60_000, Math.max(100, 1000 * heldTokens / speed)),
-        null);
-  }
-
   private static RagbusException timeout(Job job) {
     return RagbusException.of(
         Kind.TIMEOUT,
@@ -411,8 +318,8 @@ final class Batcher {
 
   Stats.Queue stats() {
     return new Stats.Queue(
-        (int) heldTexts,
-        heldTokens,
+        (int) admission.texts(),
+        admission.tokens(),
         counters.batches,
         counters.rows,
         counters.realTokens,
@@ -424,7 +331,7 @@ final class Batcher {
 
   /** The speed of the lanes together; 0 while it is not known. */
   double tokensPerSecond() {
-    return tokensPerSecond;
+    return admission.tokensPerSecond();
   }
 
   private void pumpTokenizer() {
@@ -559,7 +466,7 @@ final class Batcher {
     try {
       List<Row> rows = job.tokenized(tokens.result(), firstText, texts, this::makeRow);
       if (job.isTokenized()) {
-        holdTrueTokens(job);
+        admission.holdTrueTokens(job);
       }
       return rows;
     } catch (RagbusException refused) {
@@ -591,12 +498,6 @@ final class Batcher {
       job.passed();
       completeIfDone(job);
     }
-  }
-
-  private void holdTrueTokens(Job job) {
-    Held held = jobs.get(job);
-    heldTokens += job.promptTokens() - held.tokens;
-    held.tokens = job.promptTokens();
   }
 
   private Row makeRow(Job job, int text, TokenRow tokens) {
@@ -809,12 +710,7 @@ final class Batcher {
     long padded = call.layout().tokens();
     counters = counters.ran(rows, tokens, padded);
     metrics.ran(rows, tokens, padded, nanos);
-    // The cost of a pass counts, not its tokens alone: a small one is no slower by that. The first
-    // ones, which meet new shapes, are soon outweighed.
-    double cost = padded + BatchLimits.PASS_OVERHEAD_TOKENS;
-    double rate = cost * 1e9 / Math.max(1, nanos) * engine.inferenceLanes();
-    double weight = Math.max(LEAST_WEIGHT_OF_PASS, 1.0 / counters.batches());
-    tokensPerSecond += weight * (rate - tokensPerSecond);
+    admission.ran(padded, nanos, engine.inferenceLanes());
   }
 
   private void deliver(List<Row> batch, List<RowValues> values) {
@@ -913,8 +809,7 @@ final class Batcher {
       return;
     }
     vertx.cancelTimer(held.timer);
-    heldTexts -= held.texts;
-    heldTokens -= held.tokens;
+    admission.leave(job);
     Set<Job> sameId = jobsById.get(job.requestId());
     sameId.remove(job);
     if (sameId.isEmpty()) {
@@ -924,9 +819,6 @@ final class Batcher {
       takeOut(job);
     }
     counters = counters.dropped(job.notRun());
-    if (job.caller() != null) {
-      jobsByCaller.computeIfPresent(job.caller(), (who, count) -> count == 1 ? null : count - 1);
-    }
     job.phases().over(nanoClock.getAsLong(), job.promptTokens());
     if (failure == null) {
       job.succeed();
