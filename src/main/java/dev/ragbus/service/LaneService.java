@@ -178,7 +178,7 @@ final class LaneService implements Endpoints.Service {
 
   /** The first pass over a new shape is slow, on every lane; the first callers should not pay. */
   private Future<Void> warmUp() {
-    if (models.defaultEmbedding() == null) {
+    if (!models.defaults().containsKey("embedding")) {
       return Future.succeededFuture();
     }
     return models.forEmbedding(null, null).compose(this::warmUp);

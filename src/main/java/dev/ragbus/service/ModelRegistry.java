@@ -58,10 +58,10 @@ final class ModelRegistry {
   private final Set<ModelLoading> loading = new LinkedHashSet<>();
   private final Map<String, Recipe> configured = new HashMap<>();
   private final Map<String, Recipe> recipes = new HashMap<>();
-  private ModelSpec defaultEmbedding;
-  private Future<ModelSpec> defaultReranker = Future.succeededFuture();
-  private Future<ModelSpec> defaultSparse = Future.succeededFuture();
-  private Future<ModelSpec> defaultClassifier = Future.succeededFuture();
+
+  /** The models for who names none, by what they are for; null where none can be had. */
+  private final Map<String, Future<ModelSpec>> defaults = new LinkedHashMap<>();
+
   private long hits;
   private long misses;
   private long loads;
@@ -70,26 +70,26 @@ final class ModelRegistry {
   private long evictions;
   private long loadMillis;
 
-  /** What models are asked for: what that is called, who is asked unless named, who can do it. */
-  private record Use(String operation, String key, String title, Set<ModelType> types) {
+  /** What models are asked for: what that is called, which default does it, and who can do it. */
+  private record Use(String operation, String preferred, String title, Set<ModelType> types) {
     private static final Use EMBED =
-        new Use("embed", "models.embedding", "embedding model", EnumSet.of(ModelType.EMBEDDING));
+        new Use("embed", "embedding", "embedding model", EnumSet.of(ModelType.EMBEDDING));
     private static final Use RERANK =
         new Use(
             "rerank",
-            "models.reranker",
+            "reranker",
             "reranker",
             EnumSet.of(ModelType.EMBEDDING, ModelType.CROSS_ENCODER));
     private static final Use EMBED_SPARSE =
-        new Use("embed_sparse", "models.sparse", "sparse model", EnumSet.of(ModelType.SPARSE));
+        new Use("embed_sparse", "sparse", "sparse model", EnumSet.of(ModelType.SPARSE));
     private static final Use PREDICT =
         new Use(
             "predict",
-            "models.classifier",
+            "classifier",
             "classifier",
             EnumSet.of(ModelType.CLASSIFIER, ModelType.CROSS_ENCODER));
     private static final Use TOKENIZE =
-        new Use("tokenize", "models.embedding", "embedding model", EnumSet.allOf(ModelType.class));
+        new Use("tokenize", "embedding", "embedding model", EnumSet.allOf(ModelType.class));
 
     /** What a model of a type can be used for. */
     static String of(ModelType type) {
@@ -139,20 +139,26 @@ final class ModelRegistry {
     for (ModelSpec spec : options.models().preload()) {
       work.add(load(spec, Origin.CONFIGURATION, null));
     }
-    Future<LoadedModel> embedding =
-        firstOf(options.models().embedding(), 0, Use.EMBED, new ArrayList<>())
-            .onSuccess(model -> defaultEmbedding = specOf(model));
+    Future<ModelSpec> embedding = settle(Use.EMBED, options.models().embedding(), null);
     work.add(embedding);
-    defaultReranker = after(embedding, options.models().reranker(), Use.RERANK);
-    defaultSparse = after(embedding, options.models().sparse(), Use.EMBED_SPARSE);
-    defaultClassifier = after(embedding, options.models().classifier(), Use.PREDICT);
+    settle(Use.RERANK, options.models().reranker(), embedding);
+    settle(Use.EMBED_SPARSE, options.models().sparse(), embedding);
+    settle(Use.PREDICT, options.models().classifier(), embedding);
     return Future.all(work).mapEmpty();
   }
 
-  private Future<ModelSpec> after(Future<?> first, List<String> names, Use use) {
-    return first
-        .transform(done -> firstOf(names, 0, use, new ArrayList<>()))
-        .map(ModelRegistry::specOf);
+  /**
+   * Looks for a default model.
+   *
+   * @param first what is waited for; null for nothing
+   */
+  private Future<ModelSpec> settle(Use use, List<String> names, Future<?> first) {
+    Future<ModelSpec> found =
+        (first == null ? Future.succeededFuture() : first)
+            .transform(done -> firstOf(names, 0, use, new ArrayList<>()))
+            .map(ModelRegistry::specOf);
+    defaults.put(use.preferred, found);
+    return found;
   }
 
   private static ModelSpec specOf(LoadedModel model) {
@@ -194,7 +200,7 @@ final class ModelRegistry {
    * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
    */
   Future<LoadedModel> forEmbedding(String name, String requestId) {
-    return forUse(Use.EMBED, name, Future.succeededFuture(defaultEmbedding), requestId);
+    return forUse(Use.EMBED, name, requestId);
   }
 
   /**
@@ -203,7 +209,7 @@ final class ModelRegistry {
    * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
    */
   Future<LoadedModel> forRanking(String name, String requestId) {
-    return forUse(Use.RERANK, name, defaultReranker, requestId);
+    return forUse(Use.RERANK, name, requestId);
   }
 
   /**
@@ -212,7 +218,7 @@ final class ModelRegistry {
    * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
    */
   Future<LoadedModel> forSparse(String name, String requestId) {
-    return forUse(Use.EMBED_SPARSE, name, defaultSparse, requestId);
+    return forUse(Use.EMBED_SPARSE, name, requestId);
   }
 
   /**
@@ -221,7 +227,7 @@ final class ModelRegistry {
    * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
    */
   Future<LoadedModel> forPrediction(String name, String requestId) {
-    return forUse(Use.PREDICT, name, defaultClassifier, requestId);
+    return forUse(Use.PREDICT, name, requestId);
   }
 
   /**
@@ -231,13 +237,14 @@ final class ModelRegistry {
    * @param requestId what {@link #cancel} calls the caller; null for one that cannot be cancelled
    */
   Future<LoadedModel> forTokens(String name, String requestId) {
-    return forUse(Use.TOKENIZE, name, Future.succeededFuture(defaultEmbedding), requestId);
+    return forUse(Use.TOKENIZE, name, requestId);
   }
 
-  private Future<LoadedModel> forUse(
-      Use use, String name, Future<ModelSpec> preferred, String requestId) {
+  private Future<LoadedModel> forUse(Use use, String name, String requestId) {
     if (name == null) {
-      return preferred.compose(spec -> ofDefault(spec, use, requestId));
+      return defaults
+          .getOrDefault(use.preferred, Future.succeededFuture())
+          .compose(spec -> ofDefault(spec, use, requestId));
     }
     String canonical = canonical(name);
     LoadedModel other = ready(canonical, EnumSet.allOf(ModelType.class));
@@ -257,7 +264,10 @@ final class ModelRegistry {
       return Future.failedFuture(
           RagbusException.of(
               Kind.MODEL_NOT_FOUND,
-              "no model was named, and " + use.key + " names none that could be had"));
+              "no model was named, and "
+                  + "models."
+                  + use.preferred
+                  + " names none that could be had"));
     }
     return request(spec, use, Origin.CONFIGURATION, requestId);
   }
@@ -332,41 +342,19 @@ final class ModelRegistry {
     return List.copyOf(names);
   }
 
-  /** The name of the default embedding model; null where there is none. */
-  String defaultEmbedding() {
-    return defaultEmbedding == null ? null : defaultEmbedding.modelName();
-  }
-
-  /** The name of the default reranker; null where there is none, or none yet. */
-  String defaultReranker() {
-    return nameOf(defaultReranker);
-  }
-
-  /** The name of the default sparse model; null where there is none, or none yet. */
-  String defaultSparse() {
-    return nameOf(defaultSparse);
-  }
-
-  /** The name of the default classifier; null where there is none, or none yet. */
-  String defaultClassifier() {
-    return nameOf(defaultClassifier);
-  }
-
   /**
-   * The default models by what they are for; without those for which there is none, or none yet.
+   * The names of the default models by what they are for ({@code embedding}, {@code reranker},
+   * {@code sparse}, {@code classifier}); without those for which there is none, or none yet.
    */
   Map<String, String> defaults() {
     Map<String, String> names = new LinkedHashMap<>();
-    names.put("embedding", defaultEmbedding());
-    names.put("reranker", defaultReranker());
-    names.put("sparse", defaultSparse());
-    names.put("classifier", defaultClassifier());
-    names.values().removeIf(Objects::isNull);
+    defaults.forEach(
+        (use, settled) -> {
+          if (settled.result() != null) {
+            names.put(use, settled.result().modelName());
+          }
+        });
     return names;
-  }
-
-  private static String nameOf(Future<ModelSpec> settled) {
-    return settled.result() == null ? null : settled.result().modelName();
   }
 
   /**

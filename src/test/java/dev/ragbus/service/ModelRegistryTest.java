@@ -303,8 +303,8 @@ class ModelRegistryTest {
   void theFirstThatCanBeHadIsTheDefault() throws IOException {
     models = registry(List.of("gone", "r1", "e2", "e1"), List.of("gone", "e1"), new JsonObject());
     now(models.start());
-    assertThat(models.defaultEmbedding()).isEqualTo("e2");
-    assertThat(models.defaultReranker()).isEqualTo("e1");
+    assertThat(models.defaults().get("embedding")).isEqualTo("e2");
+    assertThat(models.defaults().get("reranker")).isEqualTo("e1");
     assertThat(now(models.forEmbedding(null, null)).name()).isEqualTo("e2");
     assertThat(now(models.forRanking(null, null)).type()).isEqualTo(ModelType.EMBEDDING);
   }
@@ -317,15 +317,15 @@ class ModelRegistryTest {
     engine.loads.get(0).promise().fail(RagbusException.of(Kind.PYTHON, "broken file"));
     engine.finish(engine.loads.get(1));
     now(start);
-    assertThat(models.defaultEmbedding()).isEqualTo("e2");
+    assertThat(models.defaults().get("embedding")).isEqualTo("e2");
   }
 
   @Test
   void withoutAnyDefaultOnlyNamedModelsServe() throws IOException {
     models = registry(List.of("gone"), List.of(), new JsonObject());
     now(models.start());
-    assertThat(models.defaultEmbedding()).isNull();
-    assertThat(models.defaultReranker()).isNull();
+    assertThat(models.defaults().get("embedding")).isNull();
+    assertThat(models.defaults().get("reranker")).isNull();
     assertThat(failure(models.forEmbedding(null, null)).kind()).isEqualTo(Kind.MODEL_NOT_FOUND);
     assertThat(failure(models.forEmbedding(null, null)).getMessage()).contains("models.embedding");
     assertThat(failure(models.forRanking(null, null)).getMessage()).contains("models.reranker");
@@ -646,7 +646,7 @@ class ModelRegistryTest {
     time.advanceMillis(1_000);
     models.tick();
     assertThat(keys()).isEmpty();
-    assertThat(models.defaultEmbedding()).isEqualTo("e1");
+    assertThat(models.defaults().get("embedding")).isEqualTo("e1");
     assertThat(now(models.forEmbedding(null, null)).name()).isEqualTo("e1");
     assertThat(keys()).containsExactly("embedding:e1");
   }
