@@ -88,7 +88,11 @@ def goals(servers: Sequence[str]) -> tuple[Figure, ...]:
 
 def _over(server: str) -> tuple[Figure, ...]:
     return (
-        Figure(f"the same at default precision over {server}", ratio("http_64x1", f"{server}_64x1"), at_least=4),
+        Figure(
+            f"the same at default precision (bfloat16 where there is any) over {server}",
+            ratio("http_64x1", f"{server}_64x1"),
+            at_least=4,
+        ),
         Figure(f"the same with int8 over {server}", ratio("int8_64x1", f"{server}_64x1"), at_least=6),
         Figure(f"p99 over that of {server}", ratio("http_64x1", f"{server}_64x1", "p99_ms"), at_most=0.5),
     )
@@ -104,7 +108,7 @@ _OVER_ONNX = (
 _OTHER_GOALS = (
     Figure("requests of 32, bus over langchain4j float32", ratio("bus_8x32", "langchain4j_float"), at_least=2),
     Figure("requests of 32, bus over langchain4j quantised", ratio("bus_8x32", "langchain4j_quantised"), at_least=1.5),
-    Figure("the same with int8, over HTTP", ratio("int8_64x32", "langchain4j_quantised"), at_least=1.5),
+    Figure("the same with int8, over HTTP", ratio("int8_8x32", "langchain4j_quantised"), at_least=1.5),
     Figure("one text a request, many callers, bus over the raw engine", ratio("bus_many_x1", "raw"), at_least=0.95),
     Figure("32 texts a request, many callers, bus over the raw engine", ratio("bus_many_x32", "raw"), at_least=0.95),
     Figure("single texts over requests of 32, many callers, bus", ratio("bus_many_x1", "bus_many_x32"), at_least=0.9),
@@ -121,7 +125,12 @@ _OTHER_GOALS = (
     Figure(f"the same with {' '.join(SMALL_JVM)}", most_resident("small_"), "MB", at_most=400),
     Figure("process start to first answer", value("start", "seconds"), "s", at_most=2.5),
     Figure("rerank, time a token, 1,000 documents over 100", ratio("rerank_1000", "rerank_100", "token_us"), at_most=1.1),
-    Figure("rerank of 1,000 documents, memory more than in the first round", value("rerank_1000", "grown_mb"), "MB", at_most=20),
+    Figure(
+        "rerank of 1,000 documents, the process's memory more than in the first round",
+        value("rerank_1000", "grown_mb"),
+        "MB",
+        at_most=20,
+    ),
 )
 
 
@@ -132,7 +141,10 @@ def figures(servers: Sequence[str]) -> tuple[Figure, ...]:
 
 def _ratios(servers: Sequence[str]) -> list[Figure]:
     cells = [f"{clients}x{size}" for clients in CLIENTS for size in SIZES]
-    return [Figure(f"HTTP over {server}, {it}", ratio(f"http_{it}", f"{server}_{it}")) for server in servers for it in cells]
+    found = [Figure(f"HTTP in float32 over {server}, 64x1", ratio("f32_64x1", f"{server}_64x1")) for server in servers]
+    return found + [
+        Figure(f"HTTP over {server}, {it}", ratio(f"http_{it}", f"{server}_{it}")) for server in servers for it in cells
+    ]
 
 
 def _throughputs(servers: Sequence[str]) -> list[Figure]:
@@ -153,8 +165,9 @@ def _throughputs(servers: Sequence[str]) -> list[Figure]:
     for size in SIZES:
         found.append(Figure(f"bus, many x {size}", value(f"bus_many_x{size}"), "texts/s"))
         found.append(Figure(f"bus, many x {size}, p99", value(f"bus_many_x{size}", "p99_ms"), "ms"))
-        found.append(Figure(f"HTTP, int8, 64 x {size}", value(f"int8_64x{size}"), "texts/s"))
         found.append(Figure(f"HTTP, small JVM, 64 x {size}", value(f"small_64x{size}"), "texts/s"))
+    for name in ("int8", "f32"):
+        found += [Figure(f"HTTP, {name}, {it.replace('x', ' x ')}", value(f"{name}_{it}"), "texts/s") for it in ("64x1", "8x32")]
     return found
 
 
@@ -163,6 +176,8 @@ _OTHER_FIGURES = (
     Figure("HTTP over bus, 64 x 1", ratio("http_64x1", "bus_64x1")),
     Figure("HTTP over bus, 64 x 32", ratio("http_64x32", "bus_64x32")),
     Figure("HTTP int8 over default precision, 64 x 1", ratio("int8_64x1", "http_64x1")),
+    Figure("HTTP in float32 over raw ONNX Runtime float32, 64 x 1", ratio("f32_64x1", "onnx", "tokens_s")),
+    Figure("HTTP in float32 over langchain4j float32, 8 x 32", ratio("f32_8x32", "langchain4j_float")),
     Figure("bus over sentence-transformers, requests of 32", ratio("bus_8x32", "torch")),
     Figure("processor time of the HTTP client, 64 x 1", value("http_64x1", "cpu_seconds"), "s"),
     Figure("padded over real tokens, raw engine", padding("raw")),
@@ -172,6 +187,7 @@ _OTHER_FIGURES = (
     Figure("padded over real tokens, bus, many x 32", padding("bus_many_x32")),
     Figure("one short query, the engine call in the same process, p50", value("query_engine", "p50_ms"), "ms"),
     Figure("one short query, raw engine in plain CPython, p50", value("query_raw", "p50_ms"), "ms"),
+    Figure("one short query, langchain4j float32, p50", value("query_langchain4j", "p50_ms"), "ms"),
     Figure("one short query, bus, p50", value("query_bus", "p50_ms"), "ms"),
     Figure("one short query, bus, p99", value("query_bus", "p99_ms"), "ms"),
     Figure("one short query, HTTP, p50", value("query_http", "p50_ms"), "ms"),

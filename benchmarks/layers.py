@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from raw_engine import QUERY, padded
 
-from ragbus import hosting, model, pooling, tokenization
+from ragbus import devices, hosting, model, pooling, tokenization
 from ragbus.engines import EngineOptions, load_engine
 from ragbus.tokenization import Cut
 
@@ -44,7 +44,8 @@ def layers(engine: Engine, texts: Sequence[str], repeats: int) -> dict[str, floa
     """Measure each layer on texts that run as one batch."""
     cut = Cut(engine.folder.max_tokens)
     rows = [row.ids for row in engine.tokenize(texts, cut, pair=False)]
-    width = padded(max(map(len, rows)), 16, engine.folder.max_tokens)
+    step = devices.width_step(engine.device, engine.precision)
+    width = padded(max(map(len, rows)), step, engine.folder.max_tokens)
     ids = np.full((len(rows), width), engine.tokens.pad_id, np.int32)
     table = pooling.table_of([len(row) for row in rows], width, flags=pooling.FINISH)
     for at, row in enumerate(rows):

@@ -100,13 +100,20 @@ class Parts:
             found |= self._grid(name, partial(self._servers.__getitem__, name))
         return found
 
+    def _in_precision(self, precision: str) -> Measurements:
+        def ask(clients: int, size: int) -> Answer:
+            server = self._contenders.server(precision, precision=precision)
+            return http_texts(self._contenders, server, size, clients)
+
+        return {f"{precision}_{clients}x{size}": partial(ask, clients, size) for clients, size in ((64, 1), (8, 32))}
+
     def int8(self) -> Measurements:
         """Return the application with its model in int8."""
+        return self._in_precision("int8")
 
-        def ask(size: int) -> Answer:
-            return http_texts(self._contenders, self._contenders.server("int8", precision="int8"), size, 64)
-
-        return {f"int8_64x{size}": partial(ask, size) for size in SIZES}
+    def f32(self) -> Measurements:
+        """Return the application with its model in float32, which is what others run."""
+        return self._in_precision("f32")
 
     def bus(self) -> Measurements:
         """Return the bus, as many callers as HTTP has and more."""
@@ -134,7 +141,7 @@ class Parts:
         return {} if self._contenders.paths.torch_python is None else {"torch": lambda: self._contenders.torch().ask("texts")}
 
     def idle(self) -> Measurements:
-        """Return one short query at a time: the engine's own call, the bus and HTTP of one process; and the others."""
+        """Return one short query at a time: the engine's own call, the bus and HTTP of one process; and beside them others."""
         queries = self._amounts.queries
 
         def http() -> Answer:
@@ -146,6 +153,7 @@ class Parts:
             "query_bus": lambda: self._contenders.bus().ask(f"query {queries}"),
             "query_http": http,
             "query_raw": lambda: self._contenders.raw().ask(f"query {queries}"),
+            "query_langchain4j": lambda: self._langchain4j("float", f"query {queries}"),
         }
 
     def lanes(self) -> Measurements:
@@ -215,6 +223,7 @@ IN_TURNS = (
     "onnx",
     "http",
     "int8",
+    "f32",
     "url",
     "bus",
     "langchain4j",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ragbus.engines import Engine
     from ragbus.engines.openvino import OpenVinoEngine
 
-WIDTHS = (4, 8, 12, 16, 24, 32, 37, 48, 64, 96, 128, 192, 256)
+WIDTHS = (4, 8, 12, 16, 24, 32, 37, 40, 48, 64, 80, 96, 128, 192, 256)
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 MOST_TOKENS = 768
 

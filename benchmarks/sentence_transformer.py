@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """sentence-transformers as its documentation has it: what a Python user would pick.
 
-Runs in a Python that has it, and reads the same commands as raw_engine.py: `texts`, `query CALLS`.
+Runs in a Python that has it, and reads a command of raw_engine.py: `texts`.
 """
 
 # ruff: noqa: INP001, T201 - a script, no module
@@ -12,14 +12,12 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sentence_transformers import SentenceTransformer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-QUERY = "How tall is Mont Blanc?"
 
 
 def every_text(model: SentenceTransformer, texts: Sequence[str]) -> dict[str, float]:
@@ -28,17 +26,6 @@ def every_text(model: SentenceTransformer, texts: Sequence[str]) -> dict[str, fl
     model.encode(list(texts), batch_size=32, show_progress_bar=False)
     seconds = time.perf_counter() - started
     return {"texts_s": round(len(texts) / seconds, 2), "seconds": round(seconds, 3)}
-
-
-def query(model: SentenceTransformer, calls: int) -> dict[str, float]:
-    """Measure one short query at a time."""
-    millis = []
-    for _ in range(calls):
-        started = time.perf_counter()
-        model.encode(QUERY, show_progress_bar=False)
-        millis.append((time.perf_counter() - started) * 1e3)
-    millis.sort()
-    return {"p50_ms": round(millis[calls // 2], 4), "p99_ms": round(millis[int(calls * 0.99)], 4)}
 
 
 def main() -> None:
@@ -50,9 +37,8 @@ def main() -> None:
     texts = chosen.texts.read_text(encoding="utf-8").splitlines()
     model = SentenceTransformer(chosen.model, device="cpu")
     for line in sys.stdin:
-        command, *rest = line.split()
-        answer: dict[str, Any] = every_text(model, texts) if command == "texts" else query(model, int(rest[0]))
-        print(json.dumps(answer), flush=True)
+        if line.split() == ["texts"]:
+            print(json.dumps(every_text(model, texts)), flush=True)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,6 @@ import java.util.stream.IntStream;
  *   <li>{@code rerank DOCUMENTS REQUESTS}: so many rankings of so many texts, one after another
  *   <li>{@code load REQUESTS}: the slowest of so many requests of 8 texts, two callers at a time,
  *       by themselves and while another model is loaded again and again
- *   <li>{@code memory}: resident memory of this process
  *   <li>{@code url}: the address of HTTP
  * </ul>
  */
@@ -130,7 +129,6 @@ final class BusBenchmark extends VerticleBase {
               : texts(every(numbers[2], numbers[3]), numbers[0], numbers[1]);
       case "rerank" -> rerank(numbers[0], numbers[1]);
       case "load" -> load(numbers[0]);
-      case "memory" -> Future.succeededFuture(memory());
       case "url" ->
           Future.succeededFuture(
               new JsonObject().put("url", "http://127.0.0.1:" + http.actualPort()));
@@ -243,7 +241,7 @@ final class BusBenchmark extends VerticleBase {
         .put("padded_tokens", after.queue().paddedTokens() - before.queue().paddedTokens());
   }
 
-  /** Resident memory now and at its highest, in MB (2^20 bytes). */
+  /** Resident memory now, in MB (2^20 bytes). */
   private static JsonObject memory() {
     JsonObject memory = new JsonObject();
     try {
@@ -251,8 +249,6 @@ final class BusBenchmark extends VerticleBase {
         String[] words = line.split("\\s+");
         if (words[0].equals("VmRSS:")) {
           memory.put("vmrss_mb", Long.parseLong(words[1]) / 1024.0);
-        } else if (words[0].equals("VmHWM:")) {
-          memory.put("vmhwm_mb", Long.parseLong(words[1]) / 1024.0);
         }
       }
     } catch (IOException e) {

@@ -10,9 +10,14 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 
 /**
  * langchain4j's in-process model as its documentation has it, and its quantised twin.
@@ -21,8 +26,9 @@ import java.util.Locale;
  * input, one a line, and answers each with a line of JSON:
  *
  * <ul>
- *   <li>{@code texts SIZE}: all texts once, in requests of so many; the model runs a request's
- *       texts side by side on as many threads as there are cores
+ *   <li>{@code texts SIZE CALLERS}: all texts once, in requests of so many, so many of them under
+ *       way at once; the model runs a request's texts side by side on as many threads as there are
+ *       cores, and reads them whole
  *   <li>{@code query CALLS}: so many single queries, one after another
  * </ul>
  */
@@ -44,21 +50,30 @@ final class LangChain4j {
         String[] command = line.split(" ");
         int number = Integer.parseInt(command[1]);
         System.out.println(
-            command[0].equals("texts") ? texts(model, texts, number) : query(model, number));
+            command[0].equals("texts")
+                ? texts(model, texts, number, Integer.parseInt(command[2]))
+                : query(model, number));
         System.out.flush();
       }
     }
     Runtime.getRuntime().halt(0);
   }
 
-  private static String texts(EmbeddingModel model, List<TextSegment> texts, int size) {
-    long started = System.nanoTime();
-    int vectors = 0;
+  private static String texts(EmbeddingModel model, List<TextSegment> texts, int size, int callers)
+      throws Exception {
+    List<Callable<Integer>> requests = new ArrayList<>();
     for (int first = 0; first < texts.size(); first += size) {
       List<TextSegment> some = texts.subList(first, Math.min(first + size, texts.size()));
-      vectors += model.embedAll(some).content().size();
+      requests.add(() -> model.embedAll(some).content().size());
+    }
+    ExecutorService threads = Executors.newFixedThreadPool(callers);
+    long started = System.nanoTime();
+    int vectors = 0;
+    for (Future<Integer> answered : threads.invokeAll(requests)) {
+      vectors += answered.get();
     }
     double seconds = (System.nanoTime() - started) / 1e9;
+    threads.shutdown();
     return String.format(
         Locale.ROOT, "{\"texts_s\": %.2f, \"seconds\": %.3f}", vectors / seconds, seconds);
   }
