@@ -9,8 +9,8 @@ import java.io.OutputStream;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.management.ManagementFactory;
-import java.net.URI;
 import java.net.URLClassLoader;
+import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -112,7 +112,8 @@ record WorkerCommand(
         if (at instanceof URLClassLoader listed) {
           Arrays.stream(listed.getURLs())
               .filter(url -> url.getProtocol().equals("file"))
-              .map(url -> Path.of(URI.create(url.toString())).toString())
+              .map(url -> url.getPath().replace("+", "%2B"))
+              .map(path -> Path.of(URLDecoder.decode(path, StandardCharsets.UTF_8)).toString())
               .forEach(entries::add);
         }
       }

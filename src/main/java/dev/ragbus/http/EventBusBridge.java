@@ -105,6 +105,9 @@ final class EventBusBridge {
         || !(message.getValue("headers", new JsonObject()) instanceof JsonObject headers)) {
       return false;
     }
+    List.copyOf(headers.fieldNames()).stream()
+        .filter(Addresses.CALLER_HEADER::equalsIgnoreCase)
+        .forEach(headers::remove);
     event.setRawMessage(
         message.put("headers", headers.put(Addresses.CALLER_HEADER, client(event))));
     return true;

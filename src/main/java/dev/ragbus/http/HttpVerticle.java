@@ -294,13 +294,14 @@ public final class HttpVerticle extends VerticleBase {
       }
     }
     router.route().failureHandler(ctx -> fail(ctx, openAi));
-    List<String> others = new ArrayList<>(List.of("/metrics", "/openapi.json"));
-    others.addAll(pages.files().keySet());
+    List<String> others = new ArrayList<>(pages.files().keySet());
+    others.add("/openapi.json");
     others.forEach(
         path ->
             methods
                 .computeIfAbsent(path, first -> new ArrayList<>())
                 .addAll(methods(HttpMethod.GET)));
+    methods.put("/metrics", List.of(HttpMethod.GET));
     SOCKET_PATHS.forEach(path -> methods.put(path, List.of(HttpMethod.GET)));
     router.route().handler(this::admit);
     if (!options.http().allowedOrigins().isEmpty()) {
@@ -312,7 +313,7 @@ public final class HttpVerticle extends VerticleBase {
     }
     // What follows tells strangers nothing, not even what there is.
     router.route().handler(ctx -> require(ctx, Access.USE));
-    read(router, "/metrics").handler(metrics());
+    router.get("/metrics").handler(this::limitReplyTime).handler(metrics());
     read(router, "/openapi.json").handler(pages::sendDescription);
     pages
         .files()
@@ -629,9 +630,8 @@ public final class HttpVerticle extends VerticleBase {
       tellToClose(ctx.request());
       HttpConnection connection = ctx.request().connection();
       long timer = connections.closeAfter(connection, options.http().idleTimeout());
-      response
-          .setStatusCode(status)
-          .end(body)
+      response.setStatusCode(status);
+      Reply.send(ctx, body)
           .onComplete(
               sent -> {
                 vertx.cancelTimer(timer);

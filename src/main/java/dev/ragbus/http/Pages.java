@@ -7,6 +7,9 @@ import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpHeaders;
+import io.vertx.core.http.HttpMethod;
+import io.vertx.core.http.HttpServerResponse;
+import io.vertx.core.http.MimeMapping;
 import io.vertx.ext.web.RoutingContext;
 import java.io.IOException;
 import java.io.InputStream;
@@ -74,10 +77,16 @@ record Pages(Buffer description, Map<String, String> files) {
   }
 
   void sendDescription(RoutingContext ctx) {
-    ctx.response().putHeader(HttpHeaders.CONTENT_TYPE, "application/json").end(description);
+    ctx.response().putHeader(HttpHeaders.CONTENT_TYPE, "application/json");
+    Reply.send(ctx, description);
   }
 
   void sendFile(RoutingContext ctx, String file) {
-    ctx.response().putHeader("Content-Security-Policy", POLICY).sendFile(file).onFailure(ctx::fail);
+    HttpServerResponse response = ctx.response().putHeader("Content-Security-Policy", POLICY);
+    if (ctx.request().method().equals(HttpMethod.HEAD)) {
+      response.putHeader(HttpHeaders.CONTENT_TYPE, MimeMapping.mimeTypeForFilename(file)).end();
+    } else {
+      response.sendFile(file).onFailure(ctx::fail);
+    }
   }
 }

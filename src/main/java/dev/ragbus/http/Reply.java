@@ -6,7 +6,11 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.StreamWriteFeature;
 import com.fasterxml.jackson.core.util.ByteArrayBuilder;
 import dev.ragbus.JsonBodies;
+import io.vertx.core.Future;
 import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.HttpHeaders;
+import io.vertx.core.http.HttpMethod;
+import io.vertx.ext.web.RoutingContext;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -52,5 +56,14 @@ record Reply(int status, int numbers, Content content) {
       throw new UncheckedIOException(e);
     }
     return Buffer.buffer(bytes.toByteArray());
+  }
+
+  /** Ends a reply with its body, or with that one's length alone where no more was asked for. */
+  static Future<Void> send(RoutingContext ctx, Buffer body) {
+    if (!ctx.request().method().equals(HttpMethod.HEAD)) {
+      return ctx.response().end(body);
+    }
+    String length = Integer.toString(body.length());
+    return ctx.response().putHeader(HttpHeaders.CONTENT_LENGTH, length).end();
   }
 }

@@ -457,10 +457,13 @@ final class InterpreterLane {
 
     /** Its successor is there before its calls fail: what follows a failure is done by that one. */
     private void died(RagbusException reason) {
-      if (current == this && !closed) {
-        renew();
+      try {
+        if (current == this && !closed) {
+          renew();
+        }
+      } finally {
+        lose(reason);
       }
-      lose(reason);
     }
 
     private void lose(RagbusException reason) {

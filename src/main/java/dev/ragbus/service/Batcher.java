@@ -25,6 +25,7 @@ import java.util.BitSet;
 import java.util.Deque;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -514,25 +515,32 @@ final class Batcher {
   /** A row waits for a lane; of those that are the same, the one whose turn comes first. */
   private void enqueue(Row row) {
     Row leader = repeated.leader(row);
-    LoadedModel model = row.job().spec().model();
     if (leader != null) {
-      LengthQueue queue = queues.get(model);
+      LengthQueue queue = queues.get(row.job().spec().model());
       if (Row.BY_TURN.compare(row, leader) > 0 || queue == null || !queue.remove(leader)) {
         return;
       }
       repeated.changePlaces(row, leader);
     }
-    queues.computeIfAbsent(model, first -> new LengthQueue()).add(row);
+    queue(row);
   }
 
-  /** A row is at its end: those that waited for it have its numbers, or wait without it. */
+  private void queue(Row row) {
+    queues.computeIfAbsent(row.job().spec().model(), first -> new LengthQueue()).add(row);
+  }
+
+  /** A row has run; those that waited for it have its numbers. */
   private void ended(Row row, RowValues values) {
-    for (Row same : repeated.ended(row, values)) {
-      if (values != null) {
-        answer(same, values);
-      } else if (!same.job().isOver() && !same.job().isPaused()) {
-        lineUp(List.of(same));
-      }
+    repeated.ended(row, values).forEach(same -> answer(same, values));
+  }
+
+  /**
+   * A row waits no more, or ran in vain; the first of those that waited for it does in its place.
+   */
+  private void gone(Row row) {
+    Row next = repeated.gone(row);
+    if (next != null) {
+      queue(next);
     }
   }
 
@@ -565,10 +573,15 @@ final class Batcher {
     if (ranNewcomer) {
       return null;
     }
-    for (Row row = newcomers.poll(); row != null; row = newcomers.poll()) {
+    for (Iterator<Row> rows = newcomers.iterator(); rows.hasNext(); ) {
+      Row row = rows.next();
       Row runs = repeated.runsFor(row);
       LengthQueue queue = queues.get(runs.job().spec().model());
-      if (queue != null && queue.contains(runs)) {
+      boolean waits = queue != null && queue.contains(runs);
+      if (waits || runs.equals(row)) {
+        rows.remove(); // else the same row is being run, maybe in vain
+      }
+      if (waits) {
         return runs;
       }
     }
@@ -718,7 +731,7 @@ final class Batcher {
       RagbusException failure =
           RagbusException.of(Kind.RUNTIME, batch.size() + " rows came back as " + values.size());
       batch.forEach(row -> settle(row.job(), failure));
-      batch.forEach(row -> ended(row, null));
+      batch.forEach(this::gone);
       return;
     }
     for (int i = 0; i < batch.size(); i++) {
@@ -743,7 +756,11 @@ final class Batcher {
                   + "' gave a result that is not finite for "
                   + job.spec().name(row.text())));
     }
-    ended(row, finite ? values : null);
+    if (finite) {
+      ended(row, values);
+    } else {
+      gone(row);
+    }
   }
 
   /**
@@ -757,7 +774,7 @@ final class Batcher {
     boolean oneAlone = byJob.size() == 1 && failure.kind() != Kind.CANCELLED;
     if (oneAlone || failure.kind() == Kind.LANE_LOST || failure.kind() == Kind.NOT_INITIALIZED) {
       byJob.keySet().forEach(job -> settle(job, failure));
-      batch.forEach(row -> ended(row, null));
+      batch.forEach(this::gone);
       free(lane, failure);
       pumpLanes();
     } else {
@@ -773,7 +790,7 @@ final class Batcher {
     }
     Job job = rows.get(0).job();
     if (job.isOver()) {
-      rows.forEach(row -> ended(row, null));
+      rows.forEach(this::gone);
       runApart(lane, groups);
       return;
     }
@@ -784,8 +801,9 @@ final class Batcher {
                 deliver(rows, result.result());
               } else {
                 settle(job, typed(result.cause()));
-                rows.forEach(row -> ended(row, null));
+                rows.forEach(this::gone);
               }
+              pumpLanes();
               runApart(lane, groups);
             });
   }
@@ -851,7 +869,7 @@ final class Batcher {
       if (queue != null) {
         queue.remove(row);
       }
-      ended(row, null);
+      gone(row);
     }
     removeIfEmpty(model);
   }

@@ -329,6 +329,9 @@ final class Job {
   /** Its waiting rows get their turn so much later. */
   void resume(long turns) {
     paused = false;
+    if (turns == 0) {
+      return;
+    }
     List<Row> later = waiting.stream().map(row -> row.later(turns)).toList();
     waiting.clear();
     waiting.addAll(later);

@@ -152,7 +152,7 @@ final class LaneService implements Endpoints.Service {
     models = new ModelRegistry(engine, options, packaged, context, System::nanoTime);
     batcher = new Batcher(vertx, engine, options, metrics, requests, System::nanoTime);
     garbage = new GarbageCollection(engine, options.python().gcInterval(), System::nanoTime);
-    operations = new Operations(options, engine, models, batcher, streams);
+    operations = new Operations(options, engine, models, batcher, streams, System::nanoTime);
     return models.start().compose(done -> warmUp());
   }
 

@@ -43,6 +43,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 
 /** What the service does for each kind of request. Belongs to the service's event loop. */
@@ -52,6 +53,7 @@ final class Operations {
   private final ModelRegistry models;
   private final Batcher batcher;
   private final BusStreams streams;
+  private final LongSupplier nanoClock;
 
   /** What tokenizers were asked for, by the request's id. */
   private final Map<String, Set<Promise<?>>> asked = new HashMap<>();
@@ -61,7 +63,9 @@ final class Operations {
       Engine engine,
       ModelRegistry models,
       Batcher batcher,
-      BusStreams streams) {
+      BusStreams streams,
+      LongSupplier nanoClock) {
+    this.nanoClock = nanoClock;
     this.options = options;
     this.engine = engine;
     this.models = models;
@@ -413,6 +417,10 @@ final class Operations {
     int first = known.size();
     if (first == request.texts().size()) {
       return Future.succeededFuture(new Tokens(known, model.name()));
+    }
+    if (nanoClock.getAsLong() - call.deadlineNanos() >= 0) {
+      return Future.failedFuture(
+          RagbusException.of(Kind.TIMEOUT, "the deadline passed while the work was running"));
     }
     List<String> texts = request.texts();
     int end =

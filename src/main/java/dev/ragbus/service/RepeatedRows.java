@@ -7,12 +7,13 @@ import dev.ragbus.ModelType;
 import dev.ragbus.RagbusOptions;
 import dev.ragbus.python.Engine.TokenRow;
 import dev.ragbus.python.RowValues;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * Rows that are the same as others: with {@code batching.coalesce} they wait for the one that is
@@ -68,7 +69,7 @@ final class RepeatedRows {
   private final Map<Key, Row> leaders = new HashMap<>();
 
   private final IdentityHashMap<Row, Key> keys = new IdentityHashMap<>();
-  private final IdentityHashMap<Row, List<Row>> followers = new IdentityHashMap<>();
+  private final IdentityHashMap<Row, TreeSet<Row>> followers = new IdentityHashMap<>();
 
   private long coalesced;
   private long cached;
@@ -119,18 +120,18 @@ final class RepeatedRows {
     Row leader = key == null ? null : leaders.putIfAbsent(key, row);
     if (leader != null) {
       coalesced++;
-      followers.computeIfAbsent(leader, none -> new ArrayList<>()).add(row);
+      followers.computeIfAbsent(leader, none -> new TreeSet<>(Row.BY_TURN)).add(row);
     }
     return leader;
   }
 
   /** A row changes places with the one that it waits for. */
   void changePlaces(Row follower, Row leader) {
-    leaders.put(keys.get(leader), follower);
-    List<Row> waiting = followers.remove(leader);
+    TreeSet<Row> waiting = followers.remove(leader);
     waiting.remove(follower);
     waiting.add(leader);
     followers.put(follower, waiting);
+    leaders.put(keys.get(leader), follower);
   }
 
   /** The row whose numbers are this one's too: whom it waits for, or itself. */
@@ -139,30 +140,48 @@ final class RepeatedRows {
     return key == null ? row : leaders.getOrDefault(key, row);
   }
 
-  /**
-   * A row is at its end, or waits no more.
-   *
-   * @param values its numbers; null where there are none
-   * @return the rows that waited for it
-   */
+  /** A row has its numbers; returns those that waited for it, which have them too. */
   List<Row> ended(Row row, RowValues values) {
     Key key = keys.remove(row);
     if (key == null) {
       return List.of();
     }
-    if (values != null && results != null) {
+    if (results != null) {
       results.put(key, values.copy());
     }
-    if (leaders.remove(key, row)) {
-      List<Row> waited = followers.remove(row);
-      if (waited != null) {
-        waited.forEach(keys::remove);
-        return waited;
-      }
-    } else if (leaders.containsKey(key)) {
-      followers.get(leaders.get(key)).remove(row);
+    leaders.remove(key, row);
+    Set<Row> waited = followers.remove(row);
+    if (waited == null) {
+      return List.of();
     }
-    return List.of();
+    waited.forEach(keys::remove);
+    return List.copyOf(waited);
+  }
+
+  /**
+   * A row waits no more, and has no numbers.
+   *
+   * @return who takes its place: the first of those that waited for it; null for none
+   */
+  Row gone(Row row) {
+    Key key = keys.remove(row);
+    Row leader = key == null ? null : leaders.get(key);
+    if (leader == null) {
+      return null;
+    }
+    if (!leader.equals(row)) {
+      followers.get(leader).remove(row);
+      return null;
+    }
+    TreeSet<Row> waiting = followers.remove(row);
+    if (waiting == null || waiting.isEmpty()) {
+      leaders.remove(key);
+      return null;
+    }
+    Row next = waiting.pollFirst();
+    leaders.put(key, next);
+    followers.put(next, waiting);
+    return next;
   }
 
   /** Forgets what came of earlier rows. */

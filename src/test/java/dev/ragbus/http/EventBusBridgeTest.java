@@ -162,7 +162,7 @@ class EventBusBridgeTest {
     for (String said : List.of("one", "another")) {
       client.send(
           message("send", "mine.health", said)
-              .put("headers", new JsonObject().put("caller", said))
+              .put("headers", new JsonObject().put("Caller", said).put("caller", said))
               .put("body", new JsonObject()));
       reply(client, said);
     }

@@ -20,6 +20,7 @@ import io.vertx.core.json.JsonObject;
 import io.vertx.core.net.PemTrustOptions;
 import io.vertx.junit5.VertxExtension;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -77,6 +78,38 @@ class TlsTest {
     assertThat(failure(served.sending(HttpMethod.GET, "/health/live", Served.JSON, null)))
         .as("without TLS")
         .isNotNull();
+  }
+
+  @Test
+  void headers_alone_are_sent_without_a_body_over_http_2(Vertx vertx) {
+    Served served = deploy(vertx, new JsonObject());
+    HttpClient client = client(vertx, HttpVersion.HTTP_2);
+    for (String path : List.of("/", "/openapi.json", "/health/live", "/v1/models", "/nothing")) {
+      RequestOptions head =
+          new RequestOptions()
+              .setMethod(HttpMethod.HEAD)
+              .setHost("localhost")
+              .setPort(served.port())
+              .setURI(path);
+      String told =
+          await(
+              client
+                  .request(head)
+                  .compose(HttpClientRequest::send)
+                  .compose(
+                      reply ->
+                          reply
+                              .body()
+                              .map(
+                                  body ->
+                                      reply.version()
+                                          + " "
+                                          + reply.statusCode()
+                                          + " "
+                                          + body.length())));
+      assertThat(told).as(path).isEqualTo("HTTP_2 " + (path.equals("/nothing") ? 404 : 200) + " 0");
+    }
+    await(client.close());
   }
 
   @Test

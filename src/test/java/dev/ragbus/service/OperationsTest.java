@@ -153,7 +153,13 @@ class OperationsTest {
             FakeEngine.requests(),
             time::nanos);
     operations =
-        new Operations(options, engine, models, batcher, new BusStreams(time.vertx(), time::nanos));
+        new Operations(
+            options,
+            engine,
+            models,
+            batcher,
+            new BusStreams(time.vertx(), time::nanos),
+            time::nanos);
     assertThat(models.start().succeeded()).isTrue();
   }
 
@@ -643,6 +649,19 @@ class OperationsTest {
     assertThat(engine.forwarded).isEmpty();
     now(operations.clear(new ModelQuery(null), call()));
     assertThat(engine.unloaded()).as("nobody holds a model").hasSize(2);
+  }
+
+  @Test
+  void aRequestWhoseTimeIsOverAsksTheTokenizerNoMore() {
+    engine.held.add(Held.CONTROL);
+    engine.controls.clear();
+    List<String> texts = Collections.nCopies(1_000, "a");
+    Future<Tokens> tokens = operations.tokenize(new TokenizeRequest(texts, null, false), call());
+    engine.answer(engine.controls.get(0));
+    time.advanceMillis(1_000);
+    engine.answer(engine.controls.get(1));
+    assertThat(failure(() -> tokens).kind()).isEqualTo(Kind.TIMEOUT);
+    assertThat(engine.controls).hasSize(2);
   }
 
   @Test

@@ -275,6 +275,46 @@ class RepeatedRowsTest {
   }
 
   @Test
+  void aNewcomerWhoWaitedForARunInVainIsStillOne() {
+    engine = new FakeEngine(2);
+    model = loaded("m", ModelType.EMBEDDING);
+    start(COALESCE.copy().put("max_batch_tokens", 16));
+    new Asked(model, "gone", "a", 100_000, 0, "same");
+    new Asked(model, "a", "a", 100_000, 0, "busy");
+    for (int i = 0; i < 1_000; i++) {
+      new Asked(model, "a", "a", 100_000, 0, "%08d".formatted(i));
+    }
+    Asked newcomer = new Asked(model, "b", "b", 100_000, 0, "same");
+    engine.finish(1);
+    engine.finish(1);
+    batcher.cancel("gone");
+    engine.endCancelled(engine.cancelled.get(0));
+    for (int pass = 0; pass < 4; pass++) {
+      engine.finish();
+    }
+    assertThat(newcomer.succeeded()).isTrue();
+    engine.finishAll();
+    assertNothingIsHeld();
+  }
+
+  @Test
+  void manyThatWaitForOneTextEndOneByOne() {
+    start(COALESCE);
+    ask("busy");
+    List<Asked> all = new ArrayList<>();
+    for (int i = 0; i < 2_000; i++) {
+      all.add(askAs("id" + i, "same"));
+    }
+    for (int i = 0; i < 1_999; i++) {
+      batcher.cancel("id" + i);
+    }
+    engine.finishAll();
+    assertThat(all.get(1_999).succeeded()).isTrue();
+    assertThat(batcher.stats().coalesced()).isEqualTo(1_999);
+    assertNothingIsHeld();
+  }
+
+  @Test
   void whoWaitsForATextThatIsHeldUpRunsItItself() {
     start(COALESCE);
     ask("busy");

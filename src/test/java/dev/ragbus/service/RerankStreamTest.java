@@ -72,7 +72,8 @@ class RerankStreamTest {
               new ModelRegistry(engine, options, none, ManualTime.context(), System::nanoTime);
           batcher =
               new Batcher(vertx, engine, options, metrics, FakeEngine.requests(), System::nanoTime);
-          Operations operations = new Operations(options, engine, models, batcher, streams);
+          Operations operations =
+              new Operations(options, engine, models, batcher, streams, System::nanoTime);
           serve(RAG.rerankStream(), operations::rerankStream);
           serve(RAG.rerank(), operations::rerank);
           return models.start();
