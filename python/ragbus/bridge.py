@@ -39,10 +39,13 @@ _passes = itertools.count(1)
 
 
 def bind(ints: Ints, floats: Floats, bytes_: NDArray[Any]) -> bytes | None:
-    """Take this thread's transfer buffers: int32, float32 and bytes (int8 or uint8), which Java keeps alive. Again after growth."""
+    """Take this thread's transfer buffers: int32, float32 and bytes (int8 or uint8), which Java keeps alive. Again after growth.
+
+    All or none is taken: after a failure Java keeps those of before alive, and no others.
+    """
     try:
-        _lane.ints, _lane.floats = hosting.without_java(ints), hosting.without_java(floats)
-        _lane.bytes = hosting.without_java(bytes_).view(np.uint8)
+        taken = hosting.without_java(ints), hosting.without_java(floats), hosting.without_java(bytes_).view(np.uint8)
+        _lane.ints, _lane.floats, _lane.bytes = taken
     except BaseException as error:  # noqa: BLE001 - nothing may leave the bridge
         return describe(error)
     return None
