@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ragbus")
 
-PRECISIONS = ("auto", "f32", "bf16", "int8")
-
 # Kernels that a stream keeps for shapes to come, some 14 a shape. Batches have more shapes than any bound keeps: at 1,024 (OpenVINO
 # itself keeps 5,000) a process with 800 batches of random shapes grew by 600 MB and went on, at 256 it took 18 MB more than at 64,
 # and at 64 10 to 20 more than at 24; texts/s were the same with each.
@@ -301,8 +299,6 @@ def _cannot_load(folder: ModelFolder, error: Exception) -> RagbusError:
 
 def _precision(options: EngineOptions, device: str) -> tuple[str, str]:
     """Return the precision as it is told, and as it is computed in where the weights leave a choice."""
-    if options.precision not in PRECISIONS:
-        raise RagbusError("INVALID", f"precision {options.precision!r} is not one of {', '.join(PRECISIONS)}")
     has_bf16 = "BF16" in _core().get_property(device, "OPTIMIZATION_CAPABILITIES")
     fitting = "bf16" if has_bf16 else "f32"
     computed = options.precision if options.precision in {"f32", "bf16"} else fitting
