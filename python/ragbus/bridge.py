@@ -39,28 +39,41 @@ _passes = itertools.count(1)
 
 
 def bind(ints: Ints, floats: Floats, bytes_: NDArray[Any]) -> bytes | None:
-    """Take this thread's transfer buffers: int32, float32 and bytes (int8 or uint8), which Java keeps alive. Again after growth."""
+    """Take this thread's transfer buffers: int32, float32 and bytes (int8 or uint8), which Java keeps alive. Again after growth.
+
+    All or none is taken: after a failure Java keeps those of before alive, and no others.
+    """
     try:
-        _lane.ints, _lane.floats = hosting.without_java(ints), hosting.without_java(floats)
-        _lane.bytes = hosting.without_java(bytes_).view(np.uint8)
+        taken = hosting.without_java(ints), hosting.without_java(floats), hosting.without_java(bytes_).view(np.uint8)
+        _lane.ints, _lane.floats, _lane.bytes = taken
     except BaseException as error:  # noqa: BLE001 - nothing may leave the bridge
         return describe(error)
     return None
 
 
-def call(op: str, body: NDArray[Any] | bytes | None = None) -> list[Any]:
-    """Run a control operation of `_OPERATIONS` on a JSON body; return `[True, result]` or `[False, failure]`, both JSON bytes."""
+def _answered(work: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Do some work; return `[True, result]` or `[False, failure]`. What has no result has the result `b""`."""
     try:
-        operation = _OPERATIONS.get(op)
-        if operation is None:
-            raise RagbusError("INVALID", f"operation {op!r} is not one of {', '.join(_OPERATIONS)}")
-        arguments = to_py(body)
-        if not isinstance(arguments, dict):
-            raise RagbusError("INVALID", f"{op} takes a JSON object")
-        result = operation(**arguments)
-        return [True, result if isinstance(result, bytes) else to_json(result)]
+        result = work(*arguments)
     except BaseException as error:  # noqa: BLE001
         return [False, describe(error)]
+    return [True, b"" if result is None else result]
+
+
+def call(op: str, body: NDArray[Any] | bytes | None = None) -> list[Any]:
+    """Run a control operation of `_OPERATIONS` on a JSON body; return `[True, result]` or `[False, failure]`, both JSON bytes."""
+    return _answered(_control, op, body)
+
+
+def _control(op: str, body: NDArray[Any] | bytes | None) -> bytes:
+    operation = _OPERATIONS.get(op)
+    if operation is None:
+        raise RagbusError("INVALID", f"operation {op!r} is not one of {', '.join(_OPERATIONS)}")
+    arguments = to_py(body)
+    if not isinstance(arguments, dict):
+        raise RagbusError("INVALID", f"{op} takes a JSON object")
+    result = operation(**arguments)
+    return result if isinstance(result, bytes) else to_json(result)
 
 
 def tokenize(
@@ -137,36 +150,22 @@ def forward(handle: int, rows: int, lines: int, width: int, run: int, alone: boo
 
 def run_function(function: int, number: int, seconds_left: float, body: NDArray[Any] | bytes, arrays: bool) -> list[Any]:
     """Call a function as the call `number`; see `ragbus.functions`. Returns `[True, result]` or `[False, failure]`."""
-    try:
-        return [True, running.run(function, number, seconds_left, body, arrays=arrays)]
-    except BaseException as error:  # noqa: BLE001
-        return [False, describe(error)]
+    return _answered(running.run, function, number, seconds_left, body, arrays)
 
 
 def open_stream(function: int, number: int, seconds_left: float, body: NDArray[Any] | bytes, arrays: bool) -> list[Any]:
     """Open a stream of a function's items under the call's number. Returns `[True, b""]` or `[False, failure]`."""
-    try:
-        running.open_stream(function, number, seconds_left, body, arrays=arrays)
-    except BaseException as error:  # noqa: BLE001
-        return [False, describe(error)]
-    return [True, b""]
+    return _answered(running.open_stream, function, number, seconds_left, body, arrays)
 
 
 def next_items(number: int, max_items: int, max_millis: float) -> list[Any]:
     """Pull a stream's next items. Returns `[True, items]` or `[False, failure]`, after which the stream is closed."""
-    try:
-        return [True, running.next_items(number, max_items, max_millis / 1_000)]
-    except BaseException as error:  # noqa: BLE001
-        return [False, describe(error)]
+    return _answered(lambda: running.next_items(number, max_items, max_millis / 1_000))
 
 
 def close_stream(number: int) -> list[Any]:
     """Close a stream, if it is open. Returns `[True, b""]` or `[False, failure]` of what its generator did at its end."""
-    try:
-        running.close_stream(number)
-    except BaseException as error:  # noqa: BLE001
-        return [False, describe(error)]
-    return [True, b""]
+    return _answered(running.close_stream, number)
 
 
 def _load(

@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from ragbus import engines, progress
 from ragbus.errors import RagbusError, message_of
@@ -43,6 +44,7 @@ _DESCRIPTIONS = re.compile(
     re.ASCII,
 )
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
+_CREDENTIALS = re.compile(r"^\w+://([^/]*)@")
 _TOKENIZER = "tokenizer.json"
 _SHA1, _SHA256 = 40, 64  # hexadecimal digits
 log = logging.getLogger("ragbus.downloads")
@@ -94,7 +96,7 @@ def fetch(endpoint: str, name: str, revision: str, cache: Path, engine: str = "a
     """Fetch a model's files into the cache and return its folder there.
 
     Works on a thread of its own, so that a load that is cancelled ends at once whatever the hub does; the thread ends at the
-    next bytes that come. Raises NotFetchedError with a reason that never holds the token.
+    next bytes that come. Raises NotFetchedError with a reason that never holds the token, or what else proves who is asking.
     """
     outcome: list[Path | BaseException] = []
     done = threading.Event()
@@ -115,7 +117,7 @@ def fetch(endpoint: str, name: str, revision: str, cache: Path, engine: str = "a
         return result
     if isinstance(result, RagbusError | NotFetchedError):
         raise result
-    raise NotFetchedError(_reason(result, name, revision)) from result
+    raise NotFetchedError(without_credentials(_reason(result, name, revision), endpoint)) from result
 
 
 class _Download:
@@ -180,7 +182,8 @@ class _Download:
             except httpx2.ReadError as error:
                 if attempt == ATTEMPTS:
                     raise
-                log.warning("downloading %s of %s again: %s", file.name, self.name, message_of(error) or type(error).__name__)
+                reason = without_credentials(message_of(error), self.endpoint) or type(error).__name__
+                log.warning("downloading %s of %s again: %s", file.name, self.name, reason)
         _check(Path(path), file)
         self.done_bytes = before + file.size
 
@@ -217,6 +220,17 @@ class _Download:
                 percent,
                 self.file,
             )
+
+
+def without_credentials(text: str, endpoint: str) -> str:
+    """Leave out of a message the user and the password that the hub's address has."""
+    text = re.sub(r"//[^/\s]*@", "//", text)
+    if found := _CREDENTIALS.search(endpoint):
+        user, _, password = found[1].partition(":")
+        for secret, name in ((password, "<password>"), (user, "<user>")):
+            for it in {secret, unquote(secret)} - {""}:
+                text = re.sub(rf"(?<!\w){re.escape(it)}(?!\w)" if secret is user else re.escape(it), name, text)
+    return text
 
 
 def repository_folder(name: str) -> str:

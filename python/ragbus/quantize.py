@@ -29,6 +29,7 @@ import numpy as np
 import openvino as ov
 
 from ragbus import pooling, progress, tokenization
+from ragbus.engines import mapped
 from ragbus.errors import RagbusError
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def quantized(weights: Path, rows: Sequence[Row]) -> ov.Model:
 
     nncf.set_log_level(logging.ERROR)
     rich.get_console().quiet = True  # its progress bars would go to the log
-    graph = ov.Core().read_model(str(weights))
+    graph = mapped.read(ov.Core(), weights)
     scope = nncf.IgnoredScope(names=_products(graph))
     inputs = {min(it.output(0).get_names()): it.get_element_type().to_dtype() for it in graph.get_parameters()}
     feed = functools.partial(_inputs, inputs)

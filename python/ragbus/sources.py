@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from ragbus import downloads
 from ragbus.engines import ENGINES, candidates, stored_precision
@@ -162,23 +164,19 @@ def _hub(wanted: Wanted) -> Path:
     if any(os.environ.get(switch, "").lower() in _TRUE for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
         raise _PassedOverError("offline")
     endpoint = (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
-    probe(f"{endpoint}/api/models/{wanted.hub_name}")
+    if silence := probe(f"{endpoint}/api/models/{wanted.hub_name}"):
+        raise _PassedOverError(downloads.without_credentials(f"{endpoint}{silence}", endpoint))
     try:
         fetched = downloads.fetch(
             endpoint, wanted.hub_name, wanted.hub_revision, _hub_cache_folder(), wanted.engine, wanted.precision
         )
     except downloads.NotFetchedError as reason:
-        raise _PassedOverError(f"{_shown(endpoint)}: {reason}") from reason
+        raise _PassedOverError(f"{downloads.without_credentials(endpoint, endpoint)}: {reason}") from reason
     return _usable(fetched)
 
 
-def _shown(url: str) -> str:
-    """Leave out a password."""
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
-def probe(url: str) -> None:
-    """Ask once whether anything answers at `url`, for at most 2 s in all; raise with the reason if not.
+def probe(url: str) -> str | None:
+    """Ask once whether anything answers at `url`, for at most 2 s in all; return the reason if not.
 
     On a thread of its own, since looking a name up has no timeout.
     """
@@ -190,26 +188,33 @@ def probe(url: str) -> None:
         answered.set()
 
     threading.Thread(target=ask, name="ragbus-hub-probe", daemon=True).start()
-    if not answered.wait(PROBE_SECONDS):
-        raise _PassedOverError(f"{_shown(url)} did not answer within {PROBE_SECONDS:g} s")
-    if outcome[0] is not None:
-        raise _PassedOverError(f"{_shown(url)}: {outcome[0]}")
+    return outcome[0] if answered.wait(PROBE_SECONDS) else f" did not answer within {PROBE_SECONDS:g} s"
 
 
 def _ask(url: str) -> str | None:
-    """Return why `url` cannot be used, or None if anything answers there: what it says is for the download to judge."""
+    """Return why `url` cannot be used, or None if anything answers there: what it says is for the download to judge.
+
+    A user and a password in it are told to its host alone, not to another that it leads to.
+    """
     import urllib.error  # noqa: PLC0415 - slow
     import urllib.request  # noqa: PLC0415
 
     if not url.startswith(("https://", "http://")):
-        return "no http address"
+        return ": no http address"
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    credentials, _, host = authority.rpartition("@")
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS):  # noqa: S310 - checked
+        request = urllib.request.Request(f"{scheme}://{host}{slash}{path}", method="HEAD")  # noqa: S310 - checked
+        if credentials:
+            proof = base64.b64encode(unquote(credentials).encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {proof}")
+        with urllib.request.urlopen(request, timeout=PROBE_SECONDS):  # noqa: S310 - checked
             return None
     except urllib.error.HTTPError:
         return None
     except Exception as error:  # noqa: BLE001 - whatever it is, the hub is passed over
-        return f"{type(error).__name__}: {message_of(error)}"
+        return f": {type(error).__name__}: {message_of(error)}"
 
 
 _Step = tuple[str, "Callable[[Wanted], Path]"]

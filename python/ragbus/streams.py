@@ -98,13 +98,28 @@ class LineStream(io.TextIOBase):
 
 
 class PipeHandler(logging.Handler):
-    """The root logger's way into the pipe, one line a line of the message."""
+    """The root logger's way into the pipe, one line a line of the message.
+
+    It has no lock of its own, since the pipe has one. That of a `logging.Handler` is taken before the `try` that gives it up, so
+    a function that is killed in between would leave it locked for all threads for good (CPython 3.11 and 3.12).
+    """
 
     def __init__(self, pipe: LogPipe) -> None:
         """Write to `pipe`."""
         super().__init__()
         self._pipe = pipe
         self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        """Do without a lock."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Send a record that the filters let pass; they may put another in its place (CPython 3.12)."""
+        kept: object = self.filter(record)
+        if kept:
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)
+        return bool(kept)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send a record; one that cannot be formatted is sent as its failure."""

@@ -7,6 +7,7 @@ Large files (`large`) are answered with a redirect to another host, as the real 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -48,6 +49,7 @@ class Hub:
     cdn: str = ""
     token: str | None = None  # without it, a model is gated
     refusal: int = 401  # how
+    credentials: str | None = None  # `user:password`, as a mirror may want them
     cut: dict[str, list[int]] = field(default_factory=dict)  # bytes after which the next answers for a file break off
     abrupt: bool = False  # they end in a reset, not in an orderly close
     tampered: dict[str, bytes] = field(default_factory=dict)  # what comes instead of a file's content
@@ -104,7 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _commit(self, name: str, revision: str) -> str | None:
         """Return the commit of a revision; refuse what is not there or not for this caller."""
-        if self.hub.token is not None and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+        known = "Basic " + base64.b64encode((self.hub.credentials or "").encode()).decode()
+        if self.hub.credentials is not None and self.headers.get("Authorization") != known:
+            self._refuse(401, "Unauthorized")
+        elif self.hub.token is not None and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             self._refuse(self.hub.refusal, "GatedRepo" if self.hub.refusal == 403 else "Unauthorized")
         elif name not in self.hub.models:
             self._refuse(404, "RepoNotFound")

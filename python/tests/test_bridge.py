@@ -300,3 +300,10 @@ def test_an_unloaded_model_is_gone_with_the_last_that_ran_it() -> None:
                 lanes.submit(run).result()
     finally:
         gc.enable()
+
+
+def test_buffers_are_taken_all_or_none(lane: Lane) -> None:
+    no_bytes: Any = "no buffer"
+    failure = bridge.bind(np.zeros(9, np.int32), np.zeros(9, np.float32), no_bytes)
+    assert failure is not None
+    assert (bridge._lane.ints.size, bridge._lane.floats.size) == (lane.ints.size, lane.floats.size)

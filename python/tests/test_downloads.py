@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
 import uuid
@@ -206,7 +207,52 @@ def test_a_token_from_the_file_that_hf_login_writes(hub: Hub, tmp_path: Path, mo
 def test_no_message_holds_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert downloads._reason(ValueError(f"header Bearer {TOKEN}"), NAME, "main") == "org/tiny: ValueError: header Bearer <token>"
-    assert sources._shown("http://me:secret@host/api") == "http://host/api"
+
+
+def test_a_hub_that_takes_a_user_and_a_password(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.credentials = "me:p@ss/word 1"
+    monkeypatch.setenv("HF_ENDPOINT", hub.address.replace("//", "//me:p%40ss%2Fword%201@"))
+    assert locate()["source"] == "hub"
+    assert {it.method for it in hub.asked if "authorization" in it.headers} == {"GET", "HEAD"}
+    assert {it.headers.get("authorization") for it in hub.asked if "/cdn/" in it.path} == {None}
+    assert "word" not in caplog.text
+
+
+ADDRESSES = [
+    "http://me:s3cret!@hub.invalid",
+    "http://me:s3cret%21@127.0.0.1:9",
+    "http://me:s3cret!@127.0.0.1:port",
+    "http://me:s3cret!@[::1",
+    "ftp://me:s3cret!@host",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_message_holds_a_user_or_a_password(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(Failure, match="hub: ") as raised:
+        locate()
+    assert not re.search(r"s3cret|\bme\b", str(raised.value))
+
+
+def test_what_is_secret_is_left_out_of_whole_messages() -> None:
+    said = "of http://me:s3cret!@host/api, s3cret! and s3cret%21 for me, some name"
+    expected = "of http://host/api, <password> and <password> for <user>, some name"
+    assert downloads.without_credentials(said, "http://me:s3cret%21@host") == expected
+    assert downloads.without_credentials("http://me@host", "http://host") == "http://host"
+
+
+def test_a_password_is_in_no_reason_of_a_hub_that_refuses(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.credentials = "me:another"
+    monkeypatch.setenv("HF_ENDPOINT", hub.address.replace("//", "//me:s3cret@"))
+    for name in (NAME, "org/none"):
+        with pytest.raises(Failure, match="hub: ") as raised:
+            locate(name)
+        assert "s3cret" not in str(raised.value) + caplog.text
 
 
 def test_models_and_revisions_that_are_not_there(hub: Hub) -> None:

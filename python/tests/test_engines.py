@@ -32,6 +32,7 @@ GRAPHS = ["openvino", "onnx"]
 TORCH = pytest.param("torch", marks=pytest.mark.torch)
 EMBEDDERS = (
     "bert",
+    "bert-untyped",
     "bert-max-sqrt",
     "bert-dense",
     "roberta",

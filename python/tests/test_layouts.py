@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import GOLDEN, Failure, Lane, ask
 
-from ragbus import dense, devices, engines, registry
+from ragbus import dense, devices, engines, hosting, registry
 from ragbus.engines import EngineOptions
 from ragbus.errors import RagbusError
 from ragbus.model import ModelFolder, read_folder, weights_of
@@ -398,3 +398,23 @@ def test_external_data_in_the_cache_of_the_hub(engine: str, tmp_path: Path, lane
     row = lane.embed(model, ["refund"], flags=0)[0]
     np.testing.assert_allclose(row / row[0], WEIGHTS)
     ask("unload", handle=model["handle"])
+
+
+def test_external_data_of_another_revision_are_not_taken_for_those_of_before(
+    tmp_path: Path, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the hub's cache a revision may have the same graph, which is the same blob, and other data of the same size."""
+    monkeypatch.setattr(hosting._process, "cache_folder", tmp_path / "cache")
+    blobs = with_outside(tmp_path / "blobs", "model.onnx_data") / "onnx"
+    for commit in ("a", "b"):
+        folder = tmp_path / "snapshots" / commit
+        (folder / "onnx").mkdir(parents=True)
+        shutil.copy(FAMILIES / "bert" / "tokenizer.json", folder)
+        weights = WEIGHTS if commit == "a" else WEIGHTS[::-1]
+        weights.tofile(blobs / f"{commit}_data")
+        (folder / "onnx" / "model.onnx").symlink_to(blobs / "model.onnx")
+        (folder / "onnx" / "model.onnx_data").symlink_to(blobs / f"{commit}_data")
+        model = ask("load", name="m", path=str(folder), engine="openvino", precision="f32", pooling="cls")
+        row = lane.embed(model, ["refund"], flags=0)[0]
+        np.testing.assert_allclose(row / row[0], weights / weights[0])
+        ask("unload", handle=model["handle"])

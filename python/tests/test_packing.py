@@ -15,6 +15,7 @@ from openvino import opset13 as op
 from ragbus import pooling, registry, tokenization
 from ragbus.engines import EngineOptions, graphs, load_engine, mapped, packing
 from ragbus.engines import openvino as engine_module
+from ragbus.errors import RagbusError
 from ragbus.model import read_folder
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ FAMILIES, HEADS = GOLDEN / "families", GOLDEN / "heads"
 PACKED = {
     "bert": (FAMILIES / "bert", "embedding"),
     "bert-dense": (FAMILIES / "bert-dense", "embedding"),
+    "bert-untyped": (FAMILIES / "bert-untyped", "embedding"),
     "bert-max-sqrt": (FAMILIES / "bert-max-sqrt", "embedding"),
     "distilbert": (FAMILIES / "distilbert", "embedding"),
     "mpnet": (FAMILIES / "mpnet", "embedding"),
@@ -189,6 +191,71 @@ def test_a_graph_that_mixes_rows_unnoticed_is_found_out_by_running_it(tmp_path: 
     ov.save_model(model, str(tmp_path / "model" / "openvino" / "openvino_model.xml"), compress_to_fp16=False)
     assert not engine_of(tmp_path / "model", "embedding").packs
     assert "has its rows in a line each" in caplog.text
+
+
+def fail(*_arguments: Any) -> Any:
+    raise ValueError("what a foreign graph may do")
+
+
+def fail_where_rows_share_a_line(fill: Callable[..., None]) -> Callable[..., None]:
+    def fill_but(inputs: Sequence[Any], ids: Any, table: Any) -> None:
+        fill(inputs, ids, table)
+        if len(table) > len(ids):
+            fail()
+
+    return fill_but
+
+
+@pytest.mark.parametrize("place", ["finding", "rebuilding", "compiling", "running", "comparing"])
+def test_a_graph_that_cannot_be_told_rows_apart_has_a_line_for_each(
+    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = engine_of(*PACKED["bert"])
+    width = expected.folder.max_tokens
+    lines = [at * width for at in range(len(TEXTS))]
+    vectors = run(expected, rows_of(expected), lines, len(TEXTS), width)
+    if place == "finding":
+        monkeypatch.setattr(packing, "places_of", fail)
+    elif place == "rebuilding":
+        monkeypatch.setattr(packing.Places, "part", fail)
+    elif place == "comparing":
+        monkeypatch.setattr(packing.Batch, "fill", staticmethod(fail_where_rows_share_a_line(packing.Batch.fill)))
+    else:
+        part, wrong = packing.Places.part, packing.ints([1, 1]) if place == "compiling" else packing.ints([3])
+
+        def part_wrongly(places: packing.Places, batch: packing.Batch) -> None:
+            part(places, batch)
+            at = places.positions[0]
+            at.replace_source_output(op.reshape(at.get_source_output(), wrong, special_zero=False).output(0))
+
+        monkeypatch.setattr(packing.Places, "part", part_wrongly)
+    engine = engine_of(*PACKED["bert"])
+    assert not engine.packs
+    assert f"{engine.folder.weights} has its rows in a line each: " in caplog.text
+    np.testing.assert_allclose(run(engine, rows_of(engine), lines, len(TEXTS), width), vectors, atol=1e-5)
+
+
+def test_a_model_that_is_cancelled_or_no_model_is_not_built_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[bool] = []
+
+    def rebuilt(*_arguments: Any, pack: bool) -> Any:
+        built.append(pack)
+        raise RagbusError("CANCELLED", "the load was cancelled")
+
+    monkeypatch.setattr(engine_module, "_rebuilt", rebuilt)
+    with pytest.raises(RagbusError, match="the load was cancelled"):
+        engine_of(*PACKED["bert"])
+    assert built == [True]
+
+
+def test_what_is_a_softmax_of_unknown_rank_is_not_told_apart() -> None:
+    model = bert()
+    softmax = node(model, "Softmax")
+    shape = op.parameter(ov.PartialShape([-1]), np.int64, name="shape")
+    model.add_parameters([shape])
+    insert(model, softmax.input_value(0), lambda it: op.reshape(it, shape, special_zero=False))
+    assert node(model, "Softmax").get_output_partial_shape(0).rank.is_dynamic
+    assert places_in(model, FAMILIES / "bert") is None
 
 
 def test_rows_that_differ_are_not_alike(monkeypatch: pytest.MonkeyPatch) -> None:

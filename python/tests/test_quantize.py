@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import openvino as ov
 import pytest
 from conftest import CROSS_ENCODER, GOLDEN, Failure, ask
+from test_layouts import WEIGHTS, with_outside
 
 from ragbus import hosting, model, progress, quantize, tokenization
 from ragbus.engines import EngineOptions, load_engine
@@ -314,6 +316,23 @@ def test_scores() -> None:
 
 
 # With NNCF itself
+
+
+def test_external_data_in_the_cache_of_the_hub_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There both files are links into one folder of blobs, out of the folder of the model."""
+    folder, blobs = with_outside(tmp_path / "snapshots" / "abc", "model.onnx_data"), tmp_path / "blobs"
+    WEIGHTS.tofile(folder / "onnx" / "model.onnx_data")
+    blobs.mkdir()
+    for file in list((folder / "onnx").iterdir()):
+        file.rename(blobs / file.name)
+        file.symlink_to(blobs / file.name)
+    nncf = MagicMock()
+    nncf.quantize = lambda graph, *_arguments, **_options: graph
+    for name, module in (("nncf", nncf), ("rich", MagicMock())):
+        monkeypatch.setitem(sys.modules, name, module)
+    graph = quantize.quantized(folder / "onnx" / "model.onnx", [])
+    constants = [it.data.ravel().tolist() for it in graph.get_ops() if it.get_type_name() == "Constant" and it.data.size == 8]
+    assert constants == [WEIGHTS.tolist()]
 
 
 @pytest.mark.torch

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -131,6 +133,41 @@ def test_threads_do_not_mix_their_lines(pipe: Pipe) -> None:
     lines = pipe.lines()
     assert len(lines) == 150
     assert all(line[1] == f"lane\\t{line[2]}" for line in lines)
+
+
+class Killed(BaseException):
+    """What a function is stopped with."""
+
+
+def test_a_thread_that_is_killed_while_it_logs_leaves_no_lock_locked(pipe: Pipe) -> None:
+    handler = streams.PipeHandler(pipe.log)
+    locks: list[Any] = [pipe.log._lock, *filter(None, [handler.lock])]
+
+    def work() -> None:
+        try:
+            handler.handle(logging.makeLogRecord({"msg": "never mind"}))
+        except Killed:
+            return
+
+    for lock in locks:
+        for _ in range(30):
+            thread = threading.Thread(target=work, name="killed")
+            with lock:
+                thread.start()
+                time.sleep(0.005)  # it waits for the lock, and has been killed by the time that it gets it
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Killed))
+            thread.join()
+            assert lock.acquire(timeout=1)
+            lock.release()
+
+
+def test_a_handler_filters(pipe: Pipe) -> None:
+    handler = streams.PipeHandler(pipe.log)
+    handler.addFilter(lambda record: "secret" not in record.getMessage())
+    kept = [handler.handle(logging.makeLogRecord({"name": "some", "msg": text})) for text in ("plain", "secret")]
+    assert kept == [True, False]
+    logging.shutdown([lambda: handler])  # as at the end of the process, which takes its lock
+    assert [line[2] for line in pipe.lines()] == ["some: plain"]
 
 
 def test_redirect(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,8 +74,10 @@ def read(core: ov.Core, weights: Path) -> ov.Model:
 
 
 def _key(folder: ModelFolder, *, half: bool) -> str:
-    stat = folder.weights.stat()
-    state = (str(folder.weights.resolve()), stat.st_mtime_ns, stat.st_size, folder.weights_bytes(), ov.get_version(), half)
+    """Hash what a copy is made of: each file of the weights, by where it is, when it was written and how large it is."""
+    beside = sorted(folder.weights.parent.glob(f"{folder.weights.stem}.*"))
+    files = [(it.name, str(it.resolve()), (stat := it.stat()).st_mtime_ns, stat.st_size) for it in beside]
+    state = (files, ov.get_version(), half)
     return hashlib.sha256(repr(state).encode()).hexdigest()[:32]
 
 

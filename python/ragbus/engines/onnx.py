@@ -146,7 +146,7 @@ def _width(session: ort.InferenceSession, inputs: Any, output: Any, folder: Mode
     """Return the values in a row of the output: as the graph says, else as one run has it."""
     if isinstance(output.shape[-1], int):
         return int(output.shape[-1])
-    feeds = _feeds(inputs, np.zeros((1, 8), np.int32), np.array([[8, 8, 0, 0]], np.int32))
+    feeds = _feeds(inputs, np.zeros((1, 8), np.int32), pooling.table_of([8], 8))
     try:
         return int(session.run([output.name], feeds)[0].shape[-1])
     except Exception as error:

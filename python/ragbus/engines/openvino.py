@@ -21,7 +21,7 @@ from openvino import opset13 as op
 from ragbus import devices, hosting, progress, tokenization
 from ragbus.engines import graphs, mapped, packing
 from ragbus.engines.packing import ints
-from ragbus.errors import RagbusError
+from ragbus.errors import RagbusError, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from ragbus.tokenization import Cut, Row, Text, TextTokenizer
 
 log = logging.getLogger("ragbus")
-
-PRECISIONS = ("auto", "f32", "bf16", "int8")
 
 # Kernels that a stream keeps for shapes to come, some 14 a shape. Batches have more shapes than any bound keeps: at 1,024 (OpenVINO
 # itself keeps 5,000) a process with 800 batches of random shapes grew by 600 MB and went on, at 256 it took 18 MB more than at 64,
@@ -231,7 +229,38 @@ def load(folder: ModelFolder, tokens: TextTokenizer, options: EngineOptions) -> 
 def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: str, lanes: int) -> OpenVinoEngine:
     try:
         weights = mapped.ir_of(_core(), folder, hosting.cache_folder(), half=precision == "bf16")
-        model, packs = _rebuilt(weights, folder, tokens.pad_id)  # one for both: each model that is read maps its weights once more
+    except RagbusError:
+        raise
+    except Exception as error:
+        raise _cannot_load(folder, error) from error
+    build = functools.partial(_built, weights, folder, tokens, device, precision, lanes)
+    engine = _packing(build)
+    if isinstance(engine, str):
+        progress.checkpoint()
+        reason, engine = engine, build(pack=False)
+        log.warning("%s has its rows in a line each: %s", folder.weights, reason)
+    mapped.give_back(weights)
+    return engine
+
+
+def _packing(build: Callable[..., OpenVinoEngine]) -> OpenVinoEngine | str:
+    """Return a model that packs if it can be told rows apart; or why not, which may be for reasons of its own."""
+    try:
+        engine = build(pack=True)
+        alike = not engine.packs or graphs.packs_alike(engine)
+    except Exception as error:  # whatever a foreign graph makes of what is done to it here
+        if isinstance(error, RagbusError) and error.kind != "RUNTIME":
+            raise
+        return message_of(error.__cause__ or error)
+    return engine if alike else "behind each other they come to something else"
+
+
+def _built(
+    weights: Path, folder: ModelFolder, tokens: TextTokenizer, device: str, precision: str, lanes: int, *, pack: bool
+) -> OpenVinoEngine:
+    try:
+        # One for both graphs: each model that is read maps its weights once more.
+        model, packs = _rebuilt(weights, folder, tokens.pad_id, pack=pack)
 
         def compiled(streams: int) -> _Graph:
             settings = _settings(device, precision, lanes, streams)
@@ -245,7 +274,7 @@ def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: 
     except RagbusError:
         raise
     except Exception as error:
-        raise RagbusError("RUNTIME", f"cannot load the weights {folder.weights}: {error}") from error
+        raise _cannot_load(folder, error) from error
     layers = graphs.layers_of(folder, width)
     outputs = graphs.outputs_of(folder, width, layers)
     engine = OpenVinoEngine(
@@ -261,17 +290,15 @@ def _loaded(folder: ModelFolder, tokens: TextTokenizer, device: str, precision: 
         activation=graphs.activation_of(folder, outputs),
     )
     graphs.try_out(engine)
-    if engine.packs and not graphs.packs_alike(engine):
-        log.warning("%s has its rows in a line each: behind each other they come to something else", folder.weights)
-        engine = replace(engine, packs=False)
-    mapped.give_back(weights)
     return engine
+
+
+def _cannot_load(folder: ModelFolder, error: Exception) -> RagbusError:
+    return RagbusError("RUNTIME", f"cannot load the weights {folder.weights}: {error}")
 
 
 def _precision(options: EngineOptions, device: str) -> tuple[str, str]:
     """Return the precision as it is told, and as it is computed in where the weights leave a choice."""
-    if options.precision not in PRECISIONS:
-        raise RagbusError("INVALID", f"precision {options.precision!r} is not one of {', '.join(PRECISIONS)}")
     has_bf16 = "BF16" in _core().get_property(device, "OPTIMIZATION_CAPABILITIES")
     fitting = "bf16" if has_bf16 else "f32"
     computed = options.precision if options.precision in {"f32", "bf16"} else fitting
@@ -290,15 +317,15 @@ def _settings(device: str, precision: str, lanes: int, streams: int) -> dict[str
     return settings
 
 
-def _rebuilt(weights: Path, folder: ModelFolder, pad_id: int) -> tuple[ov.Model, bool]:
+def _rebuilt(weights: Path, folder: ModelFolder, pad_id: int, *, pack: bool) -> tuple[ov.Model, bool]:
     """Read a graph and give it the inputs of a `packing.Batch` and one output, which is pooled if it is a sparse model's.
 
-    Returns it, and whether a line of `ids` may have several rows.
+    Returns it, and whether a line of `ids` may have several rows, which it never has unless it is to `pack`.
     """
     model = mapped.read(_core(), weights)
     chosen = _output(model, folder)
     sparse = folder.model_type == "sparse"
-    places = None if sparse else packing.places_of(_core(), model, folder, chosen, pad_id)
+    places = None if sparse or not pack else packing.places_of(_core(), model, folder, chosen, pad_id)
     batch = packing.Batch()
     made = {"input_ids": batch.ids, "attention_mask": batch.inside, "token_type_ids": batch.types}
     if places is not None:

@@ -93,6 +93,11 @@ class Batch:
         positions = op.select(op.greater(counted, ints(0)), within, ints(first - 1))
         return op.reshape(positions, op.shape_of(self.ids, "i32"), special_zero=False)
 
+    def for_each_line(self, table: Any) -> Any:
+        """Return a table of one line and some places as one of as many lines as there are."""
+        lines = op.gather(op.shape_of(self.ids, "i32"), ints([0]), ints(0))
+        return op.broadcast(table, op.concat([lines, ints([1])], 0), broadcast_spec="BIDIRECTIONAL")
+
     def first(self, hidden: Any) -> Any:
         """Return each row's first token of lines x width x values."""
         values = int(hidden.get_partial_shape()[-1].get_length())
@@ -128,6 +133,9 @@ class Places:
         positions = batch.positions(self.first, skipped=self.skipped)
         for at in self.positions:
             at.replace_source_output(op.convert(positions, at.get_element_type().get_type_name()).output(0))
+            table = at.get_node().input(0)
+            if at.get_node().get_type_name() == "GatherElements" and table.get_partial_shape()[0] == 1:  # which is for one line
+                table.replace_source_output(batch.for_each_line(table.get_source_output()).output(0))
         for node in self.firsts:
             node.output(0).replace(batch.first(node.input_value(0)).output(0))
 
@@ -161,7 +169,9 @@ def _masks(ops: Sequence[ov.Node], attention_mask: ov.Node) -> tuple[ov.Input, .
     """Return where masks are added to the scores of every attention; None if one has none."""
     found = []
     for node in ops:
-        if node.get_type_name() == "Softmax" and node.get_output_partial_shape(0).rank.get_length() == 4:  # noqa: PLR2004
+        if node.get_type_name() == "Softmax" and node.get_output_partial_shape(0).rank.is_dynamic:
+            return None
+        if node.get_type_name() == "Softmax" and _has_rank(node.get_output_partial_shape(0), 4):
             added = node.input_value(0).get_node()
             operands = added.inputs() if added.get_type_name() == "Add" else []
         elif node.get_type_name() == "ScaledDotProductAttention":
@@ -194,19 +204,23 @@ def _above(node: ov.Node, last: Callable[[ov.Node], bool]) -> Iterator[ov.Node]:
                 open_ += [value.get_node() for value in it.input_values()]
 
 
+def _has_rank(shape: ov.PartialShape, rank: int) -> bool:
+    return bool(shape.rank.is_static and shape.rank.get_length() == rank)
+
+
 def _is_product(node: ov.Node) -> bool:
     return bool(node.get_type_name() == "MatMul")
 
 
 def _is_table_lookup(node: ov.Node) -> bool:
     """Return whether a node looks rows of a table of weights up."""
-    if node.get_type_name() != "Gather" or len(node.get_input_partial_shape(0)) != 2:  # noqa: PLR2004
+    if node.get_type_name() != "Gather" or not _has_rank(node.get_input_partial_shape(0), 2):
         return False
     return all(it.get_type_name() != "Parameter" for it in _above(node.input_value(0).get_node(), _is_product))
 
 
 def _takes_first(node: ov.Node) -> bool:
-    if node.get_type_name() != "Gather" or len(node.get_input_partial_shape(0)) != 3:  # noqa: PLR2004
+    if node.get_type_name() != "Gather" or not _has_rank(node.get_input_partial_shape(0), 3):
         return False
     index, axis = (_constant(node.input_value(at).get_node()) for at in (1, 2))
     return index is not None and axis is not None and index.shape == () and (int(index), int(axis)) == (0, 1)

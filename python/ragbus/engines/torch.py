@@ -172,7 +172,7 @@ def _missing(model: Any, folder: ModelFolder) -> list[str]:
 def _outputs(engine: TorchEngine) -> int:
     """Run one short row and return how many values it has."""
     try:
-        row = engine.run(np.full((1, 8), engine.tokens.pad_id, np.int32), np.array([[8, 8, 0, 0]], np.int32))
+        row = engine.run(np.full((1, 8), engine.tokens.pad_id, np.int32), pooling.table_of([8], 8))
     except Exception as error:
         raise RagbusError("RUNTIME", f"cannot run the weights {engine.folder.weights}: {error}") from error
     return int(row.shape[-1])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run(function_id: int, number: int, seconds_left: float, body: NDArray[Any] | bytes, *, arrays: bool) -> bytes:
+def run(function_id: int, number: int, seconds_left: float, body: NDArray[Any] | bytes, arrays: bool) -> bytes:
     """Call a function to its end and return its result as a payload with the key `result`."""
     function = registered.get(function_id)
     if function.kind in {"generator", "async_generator"}:
@@ -247,7 +247,7 @@ async def _step(items: AsyncIterator[Any]) -> Any:
 _streams: dict[int, _Stream] = {}
 
 
-def open_stream(function_id: int, number: int, seconds_left: float, body: NDArray[Any] | bytes, *, arrays: bool) -> None:
+def open_stream(function_id: int, number: int, seconds_left: float, body: NDArray[Any] | bytes, arrays: bool) -> None:
     """Bind a function's arguments and keep it as the stream `number`; nothing of it runs yet."""
     invocation = _Invocation(registered.get(function_id), number, seconds_left, body)
     try:

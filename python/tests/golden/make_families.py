@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make `families/`, tiny models of every family, and `families.json`, their values by sentence-transformers on torch.
 
-    python make_families.py
+    python make_families.py [NAME …]
+
+With names it makes those alone and leaves the others as they are.
 
 Each is a model of 2 layers with seeded weights and a vocabulary of its own, saved by sentence-transformers as safetensors and
 exported to ONNX. They embed nonsense, but every step from text to vector is that of a real one: the family's own inputs,
@@ -17,6 +19,7 @@ import platform
 import random
 import re
 import shutil
+import sys
 import tempfile
 import warnings
 from dataclasses import dataclass, field
@@ -136,8 +139,8 @@ class Family:
         return ready(self.make(self.names), self.names, typed=self.typed, doubled=self.doubled, inputs=self.inputs)
 
 
-def bert(**more: Any) -> Family:
-    return Family(hf.BertConfig, wordpiece, BERT, TYPED, typed=True, **more)
+def bert(*, inputs: list[str] = TYPED, **more: Any) -> Family:
+    return Family(hf.BertConfig, wordpiece, BERT, inputs, typed=True, **more)
 
 
 OFFSET = {"max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1}
@@ -146,6 +149,7 @@ MODERN = {"global_attn_every_n_layers": 2, "local_attention": 8, "reference_comp
 MODERN |= {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
 FAMILIES = {
     "bert": bert(),
+    "bert-untyped": bert(inputs=MASKED),  # the export has no type ids: they are looked up inside, in a line of the model's own
     "bert-max-sqrt": bert(modes=("max", "mean_sqrt_len_tokens"), normalize=False),
     "bert-dense": bert(modes=("cls",), dense=[(24, torch.nn.Tanh()), (16, torch.nn.GELU()), (12, torch.nn.Identity())]),
     "roberta": Family(hf.RobertaConfig, byte_level, ROBERTA, MASKED, doubled=True, modes=("cls",), sizes=OFFSET),
@@ -258,9 +262,12 @@ def remove_needless(folder: Path) -> None:
 
 def main() -> None:
     out = Path(__file__).with_name("families")
-    shutil.rmtree(out, ignore_errors=True)
-    families = {}
-    for name, family in FAMILIES.items():
+    names = sys.argv[1:] or list(FAMILIES)
+    before = {} if len(names) == len(FAMILIES) else json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))["families"]
+    families = {name: before.get(name) for name in FAMILIES}
+    for name in names:
+        family = FAMILIES[name]
+        shutil.rmtree(out / name, ignore_errors=True)
         model = build(family, out / name)
         families[name] = {"type": "cross-encoder" if family.labels else "embedding", **golden(model, family)}
         output = "logits" if family.labels else "last_hidden_state"

@@ -74,7 +74,7 @@ final class Bridge implements AutoCloseable {
           "from ragbus.bridge import close_stream, next_items, open_stream, run_function");
       startOnce(settings);
     }
-    bind();
+    bind(ints, floats, bytes);
     call(
         "enter",
         new JsonObject().put("thread", Thread.currentThread().getName()).put("niceness", niceness));
@@ -197,8 +197,8 @@ final class Bridge implements AutoCloseable {
       ByteBuffer grown = direct(Integer.highestOneBit(position + most) * 2);
       bytes.position(0).limit(position);
       grown.put(bytes);
+      bind(ints, floats, grown);
       bytes = grown;
-      bind();
     }
     bytes.limit(bytes.capacity()).position(position);
     utf8.reset().encode(CharBuffer.wrap(text), bytes, true);
@@ -266,19 +266,25 @@ final class Bridge implements AutoCloseable {
 
   private void ensureInts(int count) {
     if (ints.capacity() < count) {
-      ints = direct(Integer.highestOneBit(count) * 2 * Integer.BYTES).asIntBuffer();
-      bind();
+      IntBuffer grown = direct(Integer.highestOneBit(count) * 2 * Integer.BYTES).asIntBuffer();
+      bind(grown, floats, bytes);
+      ints = grown;
     }
   }
 
   private void ensureFloats(int count) {
     if (floats.capacity() < count) {
-      floats = direct(Integer.highestOneBit(count) * 2 * Float.BYTES).asFloatBuffer();
-      bind();
+      FloatBuffer grown = direct(Integer.highestOneBit(count) * 2 * Float.BYTES).asFloatBuffer();
+      bind(ints, grown, bytes);
+      floats = grown;
     }
   }
 
-  private void bind() {
+  /**
+   * Gives Python buffers. It has none that Java does not keep: where this fails, it keeps those of
+   * before, which must then stay.
+   */
+  private void bind(IntBuffer ints, FloatBuffer floats, ByteBuffer bytes) {
     Object answer =
         interpreter.invoke(
             "bind",

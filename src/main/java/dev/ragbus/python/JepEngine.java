@@ -50,6 +50,7 @@ public final class JepEngine implements Engine {
   private final Context context;
   private final PythonRuntime runtime;
   private final int niceness;
+  private final long stuckNanos;
   private final List<InterpreterLane> inference = new ArrayList<>();
   private final List<InterpreterLane> all = new ArrayList<>();
 
@@ -63,12 +64,16 @@ public final class JepEngine implements Engine {
   private InterpreterWatch watch;
   private boolean locked;
 
+  /** Whether the log is being given stacks, or the lane that was to do so was itself given up. */
+  private boolean loggingStacks;
+
   private JepEngine(
       Vertx vertx, Context context, PythonRuntime runtime, RagbusOptions.Lanes lanes, String id) {
     this.vertx = vertx;
     this.context = context;
     this.runtime = runtime;
     this.niceness = lanes.niceness();
+    this.stuckNanos = lanes.stuckTimeout().toNanos();
     this.runs = new long[lanes.inference()];
     for (int i = 0; i < lanes.inference(); i++) {
       inference.add(lane(runtime, Role.INFERENCE, id, i));
@@ -288,9 +293,18 @@ public final class JepEngine implements Engine {
     }
   }
 
-  /** Where Python is, all of it, goes to the log; also what a thread that was given up is doing. */
+  /**
+   * Where Python is, all of it, goes to the log; also what a thread that was given up is doing.
+   * Once a lane was stuck in that, it is not tried again: each time would cost a thread.
+   */
   private void logStacks() {
-    control.call(bridge -> bridge.call("log_stacks", new JsonObject()), Long.MAX_VALUE);
+    if (loggingStacks) {
+      return;
+    }
+    loggingStacks = true;
+    control
+        .call(bridge -> bridge.call("log_stacks", new JsonObject()), System.nanoTime() + stuckNanos)
+        .onSuccess(logged -> loggingStacks = false);
   }
 
   /** For how long the interpreter lock has been asked for in vain. Python is not needed to tell. */

@@ -20,7 +20,10 @@ public record Layout(int lines, int width, int[] starts) {
   /** Engines make code for each shape they meet, so lines of several rows come in few widths. */
   private static final int[] WIDTHS = {32, 64, Lines.COMMON_WIDTH};
 
-  /** The cheapest layout of rows that have so many tokens each, put in this order. */
+  /**
+   * The cheapest layout of rows that have so many tokens each, put in this order. No line is wider
+   * than the longest row may be: some models look places up that lie so far into a line.
+   */
   static Layout of(Engine.Model model, int[] lengths) {
     int longest = Arrays.stream(lengths).max().orElseThrow();
     int least = model.paddedLength(longest);
@@ -28,9 +31,9 @@ public record Layout(int lines, int width, int[] starts) {
       return new Layout(
           lengths.length, least, IntStream.range(0, lengths.length).map(i -> i * least).toArray());
     }
-    int all = Arrays.stream(lengths).sum();
-    return IntStream.concat(IntStream.of(least, model.width(all)), Arrays.stream(WIDTHS))
-        .filter(width -> width >= least)
+    int all = model.paddedLength(Arrays.stream(lengths).sum());
+    return IntStream.concat(IntStream.of(least, all), Arrays.stream(WIDTHS))
+        .filter(width -> width >= least && width <= Math.max(least, model.maxTokens()))
         .mapToObj(width -> filled(width, lengths))
         .min(Comparator.comparingLong(Layout::cost))
         .orElseThrow();

@@ -8,10 +8,15 @@ import static org.awaitility.Awaitility.await;
 import dev.ragbus.Await;
 import dev.ragbus.FunctionSpec;
 import dev.ragbus.RagbusException;
+import dev.ragbus.python.Engine.TokenRow;
+import dev.ragbus.python.Engine.TokenizeCall;
 import dev.ragbus.service.TestService;
 import io.vertx.core.Vertx;
 import io.vertx.core.json.JsonObject;
+import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.logging.Handler;
 import java.util.logging.LogRecord;
@@ -123,6 +128,47 @@ class BridgeTest {
     } finally {
       logger.removeHandler(handler);
     }
+  }
+
+  @Test
+  void pythonReadsTheBuffersThatJavaWritesAfterOneThatCouldNotGrow() {
+    String python = (String) TestInterpreter.value("import sys", "sys.executable");
+    PythonRuntime.Settings settings =
+        new PythonRuntime.Settings(
+            Path.of(python), null, List.of(), 0, true, null, false, false); // it runs already
+    CompletableFuture.runAsync(
+            () -> {
+              try (Bridge bridge = new Bridge(PythonRuntime.start(settings), 0)) {
+                int[] expected = ids(bridge, "what comes after");
+                TestInterpreter.exec(
+                    """
+                    import ragbus.hosting as hosting
+                    taken = hosting.without_java
+                    def full(array):
+                        hosting.without_java = taken
+                        raise MemoryError('no room')
+                    hosting.without_java = full
+                    """);
+                assertThatThrownBy(() -> ids(bridge, "long ".repeat(50_000)))
+                    .hasMessageContaining("no room");
+                assertThat(ids(bridge, "what comes after")).isEqualTo(expected);
+                assertThat(ids(bridge, "long ".repeat(50_000))).hasSize(256);
+              }
+            },
+            work -> new Thread(work, "test-bridge").start())
+        .join();
+  }
+
+  private static int[] ids(Bridge bridge, String text) {
+    int handle =
+        ((Number) TestInterpreter.value("import ragbus.registry as r", "r.loaded()[0].handle"))
+            .intValue();
+    TokenRow row =
+        bridge
+            .tokenize(new TokenizeCall(handle, List.of(text), null, false, 0, 1, false))
+            .rowList(0, true)
+            .get(0);
+    return Arrays.copyOfRange(row.ids(), row.offset(), row.offset() + row.length());
   }
 
   @Test

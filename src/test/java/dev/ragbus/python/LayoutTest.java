@@ -14,6 +14,10 @@ import org.junit.jupiter.api.Test;
 
 class LayoutTest {
   private static Engine.Model model(boolean packs) {
+    return model(packs, 256);
+  }
+
+  private static Engine.Model model(boolean packs, int maxTokens) {
     return new Engine.Model(
         1,
         4,
@@ -21,7 +25,7 @@ class LayoutTest {
         false,
         "mean",
         null,
-        256,
+        maxTokens,
         0,
         8,
         packs,
@@ -59,6 +63,18 @@ class LayoutTest {
     Layout layout = packed(10, 20, 9);
     assertThat(List.of(layout.lines(), layout.width())).containsExactly(1, 40);
     assertThat(layout.starts()).containsExactly(0, 10, 30);
+  }
+
+  @Test
+  void noLineIsWiderThanTheModelHasPlaces() {
+    Layout layout = packed(200, 150, 100);
+    assertThat(List.of(layout.lines(), layout.width())).containsExactly(2, 256);
+    assertThat(layout.starts()).containsExactly(0, 256, 406);
+    for (int most : new int[] {16, 40, 77, 96}) {
+      for (int[] lengths : new int[][] {{most, 1}, {9, 8, 7, 6, 5, 4, 3}, {10, 10, most, 10, 2}}) {
+        assertThat(Layout.of(model(true, most), lengths).width()).isLessThanOrEqualTo(most);
+      }
+    }
   }
 
   @Test
