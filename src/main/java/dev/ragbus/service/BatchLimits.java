@@ -62,7 +62,8 @@ record BatchLimits(int maxTokens, int maxRows) {
       return new Lines(length, 1);
     }
     int step = model.widthStep();
-    int width = Math.max(padded, Math.min(Lines.COMMON_WIDTH, maxTokens / step * step));
+    int most = Math.min(maxTokens / step * step, model.maxTokens());
+    int width = Math.max(padded, Math.min(Lines.COMMON_WIDTH, most));
     return new Lines(width, maxTokens / width);
   }
 

@@ -27,7 +27,7 @@ class LengthQueueTest {
   }
 
   private static Job packed() {
-    return job(FakeEngine.packing(1));
+    return job(FakeEngine.packing(1, 96));
   }
 
   private static Job job(Engine.Model engineModel) {
@@ -119,6 +119,16 @@ class LengthQueueTest {
   }
 
   @Test
+  void noLineIsWiderThanTheModelsLongestRow() {
+    Job small = job(FakeEngine.packing(1, 64));
+    Row first = row(small, 40, 1);
+    Row third = row(small, 30, 3);
+    Row second = row(small, 20, 2);
+    assertThat(queue.take(new BatchLimits(96, 32), queue.first())).containsExactly(first, second);
+    assertThat(queue.first()).isSameAs(third);
+  }
+
+  @Test
   void aRowBeyondTheBudgetHasABatchToItself() {
     Row first = row(packed(), 60, 1);
     Row next = row(packed(), 9, 2);
@@ -154,7 +164,8 @@ class LengthQueueTest {
         assertThat(taken).contains(first).doesNotHaveDuplicates();
         assertThat(taken.size()).isLessThanOrEqualTo(limits.maxRows());
         ForwardCall call =
-            ForwardCall.of(FakeEngine.packing(1), taken.stream().map(Row::tokens).toList(), false);
+            ForwardCall.of(
+                FakeEngine.packing(1, 96), taken.stream().map(Row::tokens).toList(), false);
         assertThat(taken.size() == 1 || call.layout().tokens() <= limits.maxTokens())
             .as("%s of at most %s tokens", call.layout(), limits.maxTokens())
             .isTrue();
