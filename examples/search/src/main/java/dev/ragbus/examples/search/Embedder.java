@@ -2,6 +2,7 @@ package dev.ragbus.examples.search;
 
 import dev.ragbus.EmbedRequest;
 import dev.ragbus.Embeddings;
+import dev.ragbus.InputType;
 import dev.ragbus.Ragbus;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
@@ -32,6 +33,9 @@ final class Embedder {
   private long embedded;
   private long truncated;
 
+  /** Why no more texts are embedded; null while they are. */
+  private Throwable ended;
+
   /**
    * An embedder.
    *
@@ -45,6 +49,9 @@ final class Embedder {
 
   /** The vectors of texts, in their order; fails with a {@link dev.ragbus.RagbusException}. */
   Future<List<float[]>> embed(List<String> texts) {
+    if (ended != null) {
+      return Future.failedFuture(ended);
+    }
     List<Future<List<float[]>>> parts = new ArrayList<>();
     for (int from = 0; from < texts.size(); from += REQUEST_TEXTS) {
       int to = Math.min(texts.size(), from + REQUEST_TEXTS);
@@ -78,8 +85,9 @@ final class Embedder {
     return truncated;
   }
 
-  /** Fails what waits. */
+  /** Fails what waits, and what still comes. */
   void end(Throwable reason) {
+    ended = reason;
     textsWaiting = 0;
     waiting.forEach(request -> request.vectors.tryFail(reason));
     waiting.clear();
@@ -92,7 +100,7 @@ final class Embedder {
       textsWaiting -= texts;
       textsInFlight += texts;
       calls
-          .call(() -> ragbus.embed(EmbedRequest.of(request.texts)))
+          .call(() -> embed(request))
           .map(this::rows)
           .onComplete(
               result -> {
@@ -101,6 +109,10 @@ final class Embedder {
                 send();
               });
     }
+  }
+
+  private Future<Embeddings> embed(Request request) {
+    return ragbus.embed(EmbedRequest.of(request.texts).withInputType(InputType.DOCUMENT));
   }
 
   private boolean fits(int texts) {

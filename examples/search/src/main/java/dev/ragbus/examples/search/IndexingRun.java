@@ -239,7 +239,7 @@ final class IndexingRun {
 
   private Future<Void> index(Loaded loaded) {
     return tokenize(loaded.chunker.texts(), 0, new ArrayList<>())
-        .map(starts -> loaded.chunker.chunks(starts, budget))
+        .compose(starts -> blocking.read(() -> loaded.chunker.chunks(starts, budget)))
         .compose(
             chunks ->
                 embedder
@@ -253,6 +253,9 @@ final class IndexingRun {
    * tokens start is kept.
    */
   private Future<List<int[]>> tokenize(List<String> texts, int from, List<int[]> starts) {
+    if (fatal != null) {
+      return Future.failedFuture(fatal);
+    }
     if (from >= texts.size()) {
       return Future.succeededFuture(starts);
     }
@@ -288,7 +291,7 @@ final class IndexingRun {
     }
     if (failure instanceof RagbusException typed && !PatientCalls.mayPass(typed)) {
       tell(new Problem(path, "could not be embedded: " + typed.detail()));
-      return Future.succeededFuture();
+      return hashes.containsKey(path) ? remove(List.of(path)) : Future.succeededFuture();
     }
     end(failure);
     return Future.succeededFuture();

@@ -1,6 +1,8 @@
 package dev.ragbus.examples.search;
 
+import dev.ragbus.EmbedRequest;
 import dev.ragbus.Embeddings;
+import dev.ragbus.InputType;
 import dev.ragbus.Ragbus;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RerankFrame;
@@ -52,7 +54,7 @@ final class SearchStream {
   /** Answers; {@code candidates} is the most hits that are ranked. */
   void run(int candidates) {
     ragbus
-        .embed(query)
+        .embed(EmbedRequest.of(query).withInputType(InputType.QUERY))
         .compose(
             vector -> {
               lap("embed", startNanos);

@@ -57,6 +57,20 @@ class EmbedderTest {
       RagbusException.of(Kind.OVERLOADED, "full", true, 30, null);
 
   @Test
+  void afterItsEndNothingMoreIsSent() {
+    Promise<Void> ended = Promise.promise();
+    vertx.runOnContext(
+        v -> {
+          embedder.end(new IllegalStateException("stopped"));
+          ended.complete();
+        });
+    Await.result(ended.future());
+    assertThat(Await.result(embed(texts(3)).map(done -> "sent").otherwise(Throwable::getMessage)))
+        .isEqualTo("stopped");
+    assertThat(service.waiting()).isZero();
+  }
+
+  @Test
   void everyTextGetsItsVectorAndTheBoundHolds() {
     Future<List<float[]>> vectors = embed(texts(300));
     await()
