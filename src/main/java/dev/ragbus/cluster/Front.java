@@ -290,16 +290,20 @@ public final class Front {
   }
 
   private void serve(String address, boolean admin, Handler<Message<Object>> handler) {
-    boolean toOthers =
-        switch (options.cluster().serve()) {
-          case NONE -> false;
-          case USE -> !admin;
-          case ALL -> true;
-        };
     consumers.add(
-        toOthers
+        servesOthers(admin)
             ? vertx.eventBus().consumer(address, handler)
             : vertx.eventBus().localConsumer(address, handler));
+  }
+
+  /** Whether other nodes may ask; there are none but its own workers where it is not enabled. */
+  private boolean servesOthers(boolean admin) {
+    RagbusOptions.Cluster.Serve serve = options.cluster().serve();
+    boolean allowed =
+        admin
+            ? serve == RagbusOptions.Cluster.Serve.ALL
+            : serve != RagbusOptions.Cluster.Serve.NONE;
+    return options.cluster().enabled() && allowed;
   }
 
   private Forwarded accepted(Message<Object> message, Route route) {

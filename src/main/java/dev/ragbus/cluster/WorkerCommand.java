@@ -184,6 +184,8 @@ record WorkerCommand(
     properties.put("ragbus.cluster.enabled", "true");
     properties.put("ragbus.cluster.role", "worker");
     properties.put("ragbus.cluster.isolation", "none");
+    ClusterSecret.ofProcesses(options)
+        .ifPresent(secret -> properties.put("ragbus.cluster.secret", secret));
     JsonObject input =
         new JsonObject()
             .put("config", config)

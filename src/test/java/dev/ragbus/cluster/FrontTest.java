@@ -104,7 +104,10 @@ class FrontTest {
   }
 
   private RagbusOptions options(String clusterOptions, String... embedding) {
-    JsonObject cluster = new JsonObject(clusterOptions.replace('\'', '"')).put("enabled", true);
+    JsonObject cluster = new JsonObject(clusterOptions.replace('\'', '"'));
+    if (!cluster.containsKey("enabled")) {
+      cluster.put("enabled", true);
+    }
     if (!cluster.containsKey("announce_interval")) {
       cluster.put("announce_interval", "100ms");
     }
@@ -502,6 +505,22 @@ class FrontTest {
     await()
         .untilAsserted(
             () -> Await.result(elsewhere.loadModel(ModelSpec.of("m", ModelType.EMBEDDING))));
+  }
+
+  @Test
+  void whereOnlyProcessesOfItsOwnAreNodesItServesNoOther() {
+    RagbusOptions options = options("{'enabled': false, 'isolation': 'process'}");
+    front(options);
+    worker(nodeA, options, "a");
+    worker(nodeB, options("{}"), "b");
+    seen(1);
+    assertThat(Await.result(ragbus.embed(EmbedRequest.of("x"))).count()).isEqualTo(1);
+    Ragbus elsewhere = Ragbus.create(nodeB, prefix);
+    assertThat(Await.ragbusFailure(elsewhere.embed(EmbedRequest.of("x"))).kind())
+        .isEqualTo(Kind.UNAVAILABLE);
+    assertThat(Await.result(ragbus.health()).checks())
+        .extracting(Health.Check::id)
+        .containsExactly("workers", "worker a");
   }
 
   @Test

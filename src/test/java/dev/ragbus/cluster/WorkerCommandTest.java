@@ -33,7 +33,10 @@ class WorkerCommandTest {
 
   private static Cluster options() {
     JsonObject cluster =
-        new JsonObject().put("isolation", "process").put("worker_heap_megabytes", 300);
+        new JsonObject()
+            .put("isolation", "process")
+            .put("secret", "a-secret-of-letters")
+            .put("worker_heap_megabytes", 300);
     return RagbusOptions.from(new JsonObject().put("cluster", cluster)).cluster();
   }
 
