@@ -115,6 +115,7 @@ class WorkerCommandTest {
             "ragbus.config", "file",
             "ragbus.cluster.secret", "of a property",
             "ragbus.cluster.isolation", "process",
+            "ragbus.cluster.bus_port", "7000",
             "ragbus.lanes.inference", "4");
 
     WorkerCommand command =
@@ -132,6 +133,7 @@ class WorkerCommandTest {
                 "ragbus.cluster.enabled", "true",
                 "ragbus.cluster.role", "worker",
                 "ragbus.cluster.isolation", "none",
+                "ragbus.cluster.bus_port", "0",
                 "ragbus.lanes.inference", "1",
                 "ragbus.x", "y"));
   }
