@@ -130,8 +130,8 @@ public final class Front {
     pass("decode", Addresses::decode, Route.Target.EMBEDDING, other, true);
     pass("models.get", Addresses::getModel, Route.Target.MODEL, other, true);
     pass("functions.get", Addresses::getFunction, Route.Target.FUNCTION, other, true);
-    pass("functions.call", Addresses::callFunction, Route.Target.FUNCTION, other, false);
-    pass("functions.stream", Addresses::streamFunction, Route.Target.FUNCTION, other, false);
+    passToFunction("functions.call", Addresses::callFunction);
+    passToFunction("functions.stream", Addresses::streamFunction);
     this.<NoArguments, ModelList>gather(
         "models.list",
         Addresses::listModels,
@@ -250,8 +250,33 @@ public final class Front {
       Route.Target target,
       Duration maxTimeout,
       boolean repeatable) {
-    Route route = new Route(name, address, target, maxTimeout, repeatable);
+    Route route = new Route(name, address, target, maxTimeout, maxTimeout, repeatable);
     serve(address.apply(at), false, message -> forward(accepted(message, route)));
+  }
+
+  /** Passes a call on; what it brings is held to the function's own time by the worker. */
+  private void passToFunction(String name, Function<Addresses, String> address) {
+    serve(
+        address.apply(at),
+        false,
+        message -> {
+          Duration timeout = timeout(Requests.name(message.body(), Route.Target.FUNCTION));
+          Route route =
+              new Route(name, address, Route.Target.FUNCTION, timeout, Route.LONGEST, false);
+          forward(accepted(message, route));
+        });
+  }
+
+  /** The time of a call that brings none, as far as it is known here. */
+  private Duration timeout(String function) {
+    if (function == null) {
+      return options.python().defaultTimeout();
+    }
+    FunctionSpec spec = registered.get(function);
+    boolean configured = options.python().functions().containsKey(function);
+    return configured || spec == null || spec.timeout() == null
+        ? options.python().timeout(function)
+        : spec.timeout();
   }
 
   /** Asks all workers; those that cannot answer are passed over as long as one can. */
@@ -261,7 +286,7 @@ public final class Front {
       Class<Q> type,
       Duration maxTimeout,
       BiFunction<Q, Map<String, R>, R> merge) {
-    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, true);
+    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
     serve(
         address.apply(at), false, message -> askAll(accepted(message, route), type, false, merge));
   }
@@ -273,7 +298,7 @@ public final class Front {
       Class<Q> type,
       Duration maxTimeout,
       BiFunction<Q, List<R>, R> merge) {
-    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, true);
+    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
     serve(
         address.apply(at),
         true,
@@ -310,7 +335,7 @@ public final class Front {
     long now = nanoClock.getAsLong();
     meters.operation(route.name()).accepted();
     underWay++;
-    long millis = Headers.timeoutMillis(message.headers(), route.maxTimeout());
+    long millis = Headers.timeoutMillis(message.headers(), route.timeout(), route.maxTimeout());
     long deadlineNanos = now + millis * 1_000_000;
     return new Forwarded(message, route, now, deadlineNanos, Requests.tokens(message.body()));
   }
@@ -322,7 +347,7 @@ public final class Front {
       return;
     }
     List<Worker> candidates = untried(request);
-    List<Worker> free = candidates.stream().filter(each -> !each.full(request.tokens())).toList();
+    List<Worker> free = candidates.stream().filter(each -> !full(request, each)).toList();
     long millis = request.millisLeft(nanoClock.getAsLong());
     if (candidates.isEmpty()) {
       fail(request, noWorker());
@@ -356,6 +381,10 @@ public final class Front {
         true,
         RETRY_AFTER_MILLIS,
         null);
+  }
+
+  private static boolean full(Forwarded request, Worker worker) {
+    return request.route().target().queued() && worker.full(request.tokens());
   }
 
   private static RagbusException full(int count) {
@@ -412,7 +441,7 @@ public final class Front {
         !closing
             && request.mayGoElsewhere(failure.kind())
             && request.millisLeft(nanoClock.getAsLong()) > 0
-            && untried(request).stream().anyMatch(each -> !each.full(request.tokens()));
+            && untried(request).stream().anyMatch(each -> !full(request, each));
     if (elsewhere) {
       meters.repeated(failure.kind());
       if (failure.kind() == Kind.LANE_LOST) {

@@ -342,6 +342,38 @@ class FrontTest {
   }
 
   @Test
+  void whatIsNotQueuedForAModelGoesToAFullWorkerToo() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a").tells(told -> with(told, 100, 0));
+    seen(1);
+    assertThat(Await.ragbusFailure(ragbus.embed(EmbedRequest.of("x"))).kind())
+        .isEqualTo(Kind.OVERLOADED);
+    assertThat(Await.result(ragbus.call(FunctionCall.of("echo", 1))).result())
+        .isEqualTo(List.of(1));
+    assertThat(Await.result(ragbus.model("fake")).modelName()).isEqualTo("fake");
+  }
+
+  @Test
+  void aCallOfAFunctionHasTheTimeThatItBringsOrThatOfItsFunction() {
+    JsonObject echo = new JsonObject().put("echo", new JsonObject().put("timeout", "45s"));
+    JsonObject config = options("{}").toJson();
+    config.getJsonObject("python").put("functions", echo);
+    RagbusOptions options = RagbusOptions.from(config);
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    seen(1);
+    Await.result(ragbus.withTimeout(Duration.ofHours(3)).call(FunctionCall.of("other")));
+    Await.result(ragbus.withTimeout(Duration.ofDays(30)).call(FunctionCall.of("other")));
+    String address = new Addresses(prefix).callFunction();
+    for (String function : List.of("echo", "other")) {
+      Await.result(frontNode.eventBus().request(address, FunctionCall.of(function)));
+    }
+    List<Long> seconds = a.service().timeouts.stream().map(ms -> (ms + 999) / 1_000).toList();
+    assertThat(seconds).containsExactly(10_800L, 86_400L, 45L, 30L);
+  }
+
+  @Test
   void whatAWorkerRefusesAnotherGets() {
     RagbusOptions options = options("{}");
     front(options);
