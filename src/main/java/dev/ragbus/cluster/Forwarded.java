@@ -16,6 +16,7 @@ final class Forwarded {
 
   private final Message<Object> message;
   private final Route route;
+  private final String name;
   private final long arrivedNanos;
   private final long deadlineNanos;
   private final long tokens;
@@ -23,9 +24,15 @@ final class Forwarded {
   private boolean repeated;
 
   Forwarded(
-      Message<Object> message, Route route, long arrivedNanos, long deadlineNanos, long tokens) {
+      Message<Object> message,
+      Route route,
+      String name,
+      long arrivedNanos,
+      long deadlineNanos,
+      long tokens) {
     this.message = message;
     this.route = route;
+    this.name = name;
     this.arrivedNanos = arrivedNanos;
     this.deadlineNanos = deadlineNanos;
     this.tokens = tokens;
@@ -41,7 +48,7 @@ final class Forwarded {
 
   /** The model or function that it names; null for none. */
   String name() {
-    return Requests.name(message.body(), route.target());
+    return name;
   }
 
   /** Its tokens, estimated. */

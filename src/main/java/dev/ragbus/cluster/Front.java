@@ -3,9 +3,11 @@ package dev.ragbus.cluster;
 
 import dev.ragbus.Addresses;
 import dev.ragbus.Cleanup;
+import dev.ragbus.FunctionCall;
 import dev.ragbus.FunctionInfo;
 import dev.ragbus.FunctionList;
 import dev.ragbus.FunctionName;
+import dev.ragbus.FunctionResult;
 import dev.ragbus.FunctionSpec;
 import dev.ragbus.Health;
 import dev.ragbus.JsonBodies;
@@ -80,6 +82,9 @@ public final class Front {
   /** Functions that were registered by message: workers that come later get them too. */
   private final Map<String, FunctionSpec> registered = new LinkedHashMap<>();
 
+  /** The calls that change something and come from here. */
+  private final SentHere changesSentHere;
+
   private final Promise<Void> firstWorker = Promise.promise();
   private final Promise<Void> drained = Promise.promise();
 
@@ -112,6 +117,11 @@ public final class Front {
     this.cluster = ((VertxInternal) vertx).clusterManager();
     this.workers =
         new Workers(addresses, options.models(), options.cluster().announceInterval().toNanos());
+    this.changesSentHere =
+        new SentHere(
+            vertx,
+            at.callFunction(),
+            body -> PlainCall.of(function(body)).filter(PlainCall::changes).isPresent());
   }
 
   /** Serves the public addresses, and looks for workers; completes when it can be reached. */
@@ -130,8 +140,11 @@ public final class Front {
     pass("decode", Addresses::decode, Route.Target.EMBEDDING, other, true);
     pass("models.get", Addresses::getModel, Route.Target.MODEL, other, true);
     pass("functions.get", Addresses::getFunction, Route.Target.FUNCTION, other, true);
-    passToFunction("functions.call", Addresses::callFunction);
-    passToFunction("functions.stream", Addresses::streamFunction);
+    serve(at.callFunction(), false, this::call);
+    serve(
+        at.streamFunction(),
+        false,
+        message -> passToFunction("functions.stream", Addresses::streamFunction, message));
     this.<NoArguments, ModelList>gather(
         "models.list",
         Addresses::listModels,
@@ -193,6 +206,9 @@ public final class Front {
             .<JsonObject>consumer(addresses.announcements(), told -> told(told.body())));
     timer = vertx.setPeriodic(TICK_MILLIS, id -> tick());
     ServedHere.begin(vertx, at.prefix());
+    if (servesOthers(false) && !servesOthers(true)) {
+      changesSentHere.start();
+    }
     List<Future<Void>> listening = consumers.stream().map(MessageConsumer::completion).toList();
     return Future.all(listening)
         .onSuccess(done -> vertx.eventBus().publish(addresses.questions(), new JsonObject()))
@@ -254,17 +270,57 @@ public final class Front {
     serve(address.apply(at), false, message -> forward(accepted(message, route)));
   }
 
-  /** Passes a call on; what it brings is held to the function's own time by the worker. */
-  private void passToFunction(String name, Function<Addresses, String> address) {
-    serve(
-        address.apply(at),
-        false,
-        message -> {
-          Duration timeout = timeout(Requests.name(message.body(), Route.Target.FUNCTION));
-          Route route =
-              new Route(name, address, Route.Target.FUNCTION, timeout, Route.LONGEST, false);
-          forward(accepted(message, route));
-        });
+  private void call(Message<Object> message) {
+    PlainCall.of(function(message.body()))
+        .ifPresentOrElse(
+            plain -> call(message, plain),
+            () -> passToFunction("functions.call", Addresses::callFunction, message));
+  }
+
+  private static String function(Object body) {
+    return Requests.name(body, Route.Target.FUNCTION);
+  }
+
+  /** Passes a call on; the time that it brings is held to the function's own by the worker. */
+  private void passToFunction(
+      String name, Function<Addresses, String> address, Message<Object> message) {
+    Duration timeout = timeout(function(message.body()));
+    forward(
+        accepted(
+            message,
+            new Route(name, address, Route.Target.FUNCTION, timeout, Route.LONGEST, false)));
+  }
+
+  /** Calls one of Ragbus's own functions, which goes where it goes by its own address. */
+  private void call(Message<Object> message, PlainCall plain) {
+    Duration timeout = timeout(function(message.body()));
+    Route route =
+        new Route(
+            "functions.call", Addresses::callFunction, plain.target(), timeout, timeout, true);
+    JsonObject arguments = plain.arguments(message.body());
+    Forwarded request =
+        accepted(
+            message, route, Requests.name(arguments, plain.target()), Requests.tokens(arguments));
+    if (plain.changes() && !mayChange(message)) {
+      fail(
+          request,
+          RagbusException.of(
+              Kind.FORBIDDEN,
+              function(message.body()) + " takes cluster.serve = \"all\" from another node"));
+    } else if (plain.target() == Route.Target.ALL) {
+      this.<FunctionCall, FunctionResult>askAll(
+          request,
+          FunctionCall.class,
+          call -> asked(arguments.getValue("model_name"), arguments.getValue("workers")),
+          plain.changes(),
+          (call, replies) -> plain.merged(values(replies)));
+    } else {
+      forward(request);
+    }
+  }
+
+  private boolean mayChange(Message<Object> message) {
+    return servesOthers(true) || !servesOthers(false) || changesSentHere.take(message);
   }
 
   /** The time of a call that brings none, as far as it is known here. */
@@ -288,7 +344,10 @@ public final class Front {
       BiFunction<Q, Map<String, R>, R> merge) {
     Route route = new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
     serve(
-        address.apply(at), false, message -> askAll(accepted(message, route), type, false, merge));
+        address.apply(at),
+        false,
+        message ->
+            askAll(accepted(message, route), type, request -> workers.serving(), false, merge));
   }
 
   /** Changes something on all workers, or on as many as the request says; each of them must. */
@@ -306,6 +365,7 @@ public final class Front {
             this.<Q, R>askAll(
                 accepted(message, route),
                 type,
+                this::asked,
                 true,
                 (request, replies) -> merge.apply(request, values(replies))));
   }
@@ -332,12 +392,17 @@ public final class Front {
   }
 
   private Forwarded accepted(Message<Object> message, Route route) {
+    Object body = message.body();
+    return accepted(message, route, Requests.name(body, route.target()), Requests.tokens(body));
+  }
+
+  private Forwarded accepted(Message<Object> message, Route route, String name, long tokens) {
     long now = nanoClock.getAsLong();
     meters.operation(route.name()).accepted();
     underWay++;
     long millis = Headers.timeoutMillis(message.headers(), route.timeout(), route.maxTimeout());
     long deadlineNanos = now + millis * 1_000_000;
-    return new Forwarded(message, route, now, deadlineNanos, Requests.tokens(message.body()));
+    return new Forwarded(message, route, name, now, deadlineNanos, tokens);
   }
 
   /** Sends a request to a worker that may have it, or answers it with why there is none. */
@@ -496,14 +561,18 @@ public final class Front {
 
   /** Asks workers side by side, and answers with all that they say in one. */
   private <Q extends Record, R extends Record> void askAll(
-      Forwarded request, Class<Q> type, boolean each, BiFunction<Q, Map<String, R>, R> merge) {
+      Forwarded request,
+      Class<Q> type,
+      Function<Q, List<Worker>> whom,
+      boolean each,
+      BiFunction<Q, Map<String, R>, R> merge) {
     Object body = request.message().body();
     try {
       if (closing) {
         throw RagbusException.of(Kind.UNAVAILABLE, "the service is shutting down");
       }
       Q typed = typed(body, type);
-      List<Worker> asked = asked(typed);
+      List<Worker> asked = whom.apply(typed);
       if (asked.isEmpty()) {
         throw noWorker();
       }
@@ -538,23 +607,31 @@ public final class Front {
     throw RagbusException.invalid("the body must be a JSON object or a " + type.getSimpleName());
   }
 
+  private List<Worker> asked(Record request) {
+    return request instanceof ModelSpec spec
+        ? asked(spec.modelName(), spec.workers())
+        : asked(null, null);
+  }
+
   /**
    * All, but for a model that is to be on fewer: those that have it, then those with least to do.
+   *
+   * @param count on how many; anything but a number is for a worker to refuse
    */
-  private List<Worker> asked(Record request) {
+  private List<Worker> asked(Object model, Object count) {
     List<Worker> serving = workers.serving();
-    if (!(request instanceof ModelSpec spec) || spec.workers() == null) {
+    if (!(count instanceof Integer most) || most < 1) {
       return serving;
     }
-    if (spec.workers() > serving.size()) {
+    if (most > serving.size()) {
       throw RagbusException.invalid(
-          "workers must be at most " + serving.size() + ", which are there, not " + spec.workers());
+          "workers must be at most " + serving.size() + ", which are there, not " + most);
     }
     return serving.stream()
         .sorted(
-            Comparator.comparing((Worker each) -> !each.told().models().contains(spec.modelName()))
+            Comparator.comparing((Worker each) -> !each.told().models().contains(model))
                 .thenComparingDouble(Worker::waitSeconds))
-        .limit(spec.workers())
+        .limit(most)
         .toList();
   }
 
@@ -713,6 +790,7 @@ public final class Front {
     closing = true;
     vertx.cancelTimer(timer);
     ServedHere.end(vertx, at.prefix());
+    changesSentHere.stop();
     workers
         .all()
         .forEach(

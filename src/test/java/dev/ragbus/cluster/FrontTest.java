@@ -54,6 +54,7 @@ class FrontTest {
   private static final class Meters implements FrontMeters, FrontMeters.Operation {
     private final Map<Kind, Integer> repeated = new ConcurrentHashMap<>();
     private volatile int serving;
+    private volatile int fewest = Integer.MAX_VALUE;
 
     @Override
     public Operation operation(String name) {
@@ -73,6 +74,7 @@ class FrontTest {
     @Override
     public void workers(int serving, int others) {
       this.serving = serving;
+      this.fewest = Math.min(fewest, serving);
     }
 
     @Override
@@ -508,6 +510,95 @@ class FrontTest {
   }
 
   @Test
+  void theModelFunctionsGoToAllWorkersByTheirNamesToo() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b").tells(told -> with(told, 0, 50_000));
+    seen(2);
+    assertThat(Await.result(ragbus.call("load_model", "m")).toJson())
+        .isEqualTo(
+            new JsonObject()
+                .put(
+                    "result",
+                    JsonBodies.format(
+                        Await.result(ragbus.loadModel(ModelSpec.of("m", ModelType.EMBEDDING))))));
+    assertThat(a.service().ids).hasSize(2);
+    assertThat(b.service().ids).hasSize(2);
+
+    JsonObject once =
+        new JsonObject()
+            .put("name", "load_model")
+            .put("args", new JsonObject().put("model_name", "m").put("workers", 1));
+    assertThat(called(once).getString("cache_key")).isEqualTo("embedding:m");
+    assertThat(a.service().ids).hasSize(3);
+    assertThat(b.service().ids).hasSize(2);
+
+    JsonObject listed = called(new JsonObject().put("name", "list_models"));
+    assertThat(listed.getInteger("total_count")).isEqualTo(3);
+    assertThat(listed.getJsonArray("cached_models"))
+        .allSatisfy(
+            model ->
+                assertThat(((JsonObject) model).getInteger("memory_bytes"))
+                    .as("of two workers")
+                    .isEqualTo(2));
+    assertThat(Await.result(ragbus.call("clear_cache", "m")).toJson().getJsonObject("result"))
+        .isEqualTo(JsonBodies.format(Await.result(ragbus.clearModels("m"))));
+    assertThat(Await.result(ragbus.call("clear_cache", "raises")).result())
+        .isEqualTo(Map.of("error", "no such file", "error_type", "OSError"));
+    assertThat(Await.ragbusFailure(ragbus.call("load_model", "unknown")).kind())
+        .isEqualTo(Kind.MODEL_NOT_FOUND);
+  }
+
+  /** The result of a call in JSON. */
+  private JsonObject called(JsonObject call) {
+    return Await.result(
+            frontNode.eventBus().<JsonObject>request(new Addresses(prefix).callFunction(), call))
+        .body()
+        .getJsonObject("result");
+  }
+
+  @Test
+  void textsGoTheSameWayByTheNamesOfTheirFunctions() {
+    RagbusOptions options = options("{}", "first", "second");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a").tells(told -> with(told, "second", "rare"));
+    FakeWorker b = worker(nodeB, options, "b").tells(told -> with(told, "first", "first"));
+    seen(2);
+    List<String> texts = List.of("x");
+    for (int i = 0; i < 5; i++) {
+      Await.result(ragbus.call("embed_texts", texts));
+    }
+    assertThat(a.service().ids).isEmpty();
+    assertThat(b.service().ids).hasSize(5);
+    Map<String, Object> named = Map.of("texts", texts, "model", "rare");
+    Await.result(ragbus.call(FunctionCall.of("embed_texts", texts, "rare")));
+    Await.result(ragbus.call(FunctionCall.of("embed_texts", texts).withKwargs(named)));
+    Await.result(ragbus.call(FunctionCall.of("rerank_texts", "query", texts, "rare")));
+    Await.result(ragbus.call(new FunctionCall("embed_texts", named, null)));
+    assertThat(a.service().ids).hasSize(4);
+
+    b.tells(told -> with(told, "second", "rare"));
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(Await.ragbusFailure(ragbus.call("embed_texts", texts)).kind())
+                    .isEqualTo(Kind.UNAVAILABLE));
+    Throwable lost =
+        Await.failure(
+            ragbus.call(FunctionCall.of("embed_texts", List.of("fail:LANE_LOST"), "rare")));
+    assertThat(((RagbusException) lost).kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(meters.repeated).as("both were asked").containsEntry(Kind.LANE_LOST, 1);
+    a.tells(told -> with(told, 100, 0));
+    b.tells(told -> with(told, 100, 0));
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(Await.ragbusFailure(ragbus.call("embed_texts", texts, "rare")).kind())
+                    .isEqualTo(Kind.OVERLOADED));
+  }
+
+  @Test
   void otherNodesMayUseItButNotChangeIt() {
     RagbusOptions options = options("{}");
     front(options);
@@ -519,6 +610,14 @@ class FrontTest {
         Await.ragbusFailure(elsewhere.loadModel(ModelSpec.of("m", ModelType.EMBEDDING)));
     assertThat(refused.kind()).isEqualTo(Kind.UNAVAILABLE);
     Await.result(ragbus.loadModel(ModelSpec.of("m", ModelType.EMBEDDING)));
+
+    Await.result(elsewhere.call("list_models"));
+    Await.result(elsewhere.call("embed_texts", List.of("x")));
+    for (String name : List.of("load_model", "clear_cache")) {
+      assertThat(Await.ragbusFailure(elsewhere.call(name, "m")).kind()).isEqualTo(Kind.FORBIDDEN);
+      Await.result(ragbus.call(name, "m"));
+      called(new JsonObject().put("name", name).put("args", new JsonArray().add("m")));
+    }
   }
 
   @Test
@@ -537,6 +636,7 @@ class FrontTest {
     await()
         .untilAsserted(
             () -> Await.result(elsewhere.loadModel(ModelSpec.of("m", ModelType.EMBEDDING))));
+    Await.result(elsewhere.call("load_model", "m"));
   }
 
   @Test
