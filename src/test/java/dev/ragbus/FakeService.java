@@ -36,7 +36,7 @@ public final class FakeService extends VerticleBase {
   /** The names of the functions that were registered, in order. */
   public final List<String> registered = new CopyOnWriteArrayList<>();
 
-  private volatile boolean knowsFunctions = true;
+  private volatile Kind unregistering;
   private final Map<String, Message<?>> held = new HashMap<>();
   private Promise<String> holding = Promise.promise();
   private Promise<String> cancelled = Promise.promise();
@@ -192,14 +192,14 @@ public final class FakeService extends VerticleBase {
     return spec.name();
   }
 
-  /** From now on it has no function to unregister. */
-  public void knowsNoFunctions() {
-    knowsFunctions = false;
+  /** From now on it fails so where a function is to be unregistered. */
+  public void failsToUnregister(Kind kind) {
+    unregistering = kind;
   }
 
   private Object unregistered(FunctionName function) {
-    if (!knowsFunctions) {
-      throw RagbusException.of(Kind.FUNCTION_NOT_FOUND, "no function '" + function.name() + "'");
+    if (unregistering != null) {
+      throw RagbusException.of(unregistering, "functions were asked to");
     }
     return function;
   }

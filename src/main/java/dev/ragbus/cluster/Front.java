@@ -43,10 +43,14 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
+import java.util.stream.Stream;
 
 /**
  * The public addresses of a cluster: each request goes to a worker that may have it, and to another
@@ -164,41 +168,15 @@ public final class Front {
         other,
         (none, replies) -> Merged.stats(meters.operations(), replies));
     this.<ModelSpec, ModelLoad>change(
-        "models.load",
-        Addresses::loadModel,
-        ModelSpec.class,
-        loading,
-        (spec, replies) -> Merged.loads(replies));
+        "models.load", Addresses::loadModel, ModelSpec.class, loading, Merged::loads);
     this.<ModelQuery, ModelsCleared>change(
-        "models.clear",
-        Addresses::clearModels,
-        ModelQuery.class,
-        clearing,
-        (query, replies) -> Merged.clearings(replies));
+        "models.clear", Addresses::clearModels, ModelQuery.class, clearing, Merged::clearings);
     this.<NoArguments, Cleanup>change(
-        "memory.cleanup",
-        Addresses::cleanup,
-        NoArguments.class,
-        clearing,
-        (none, replies) -> Merged.cleanups(replies));
-    this.<FunctionSpec, FunctionInfo>change(
-        "functions.register",
-        Addresses::registerFunction,
-        FunctionSpec.class,
-        other,
-        (spec, replies) -> {
-          registered.put(spec.name(), spec);
-          return replies.get(0);
-        });
-    this.<FunctionName, FunctionName>change(
-        "functions.unregister",
-        Addresses::unregisterFunction,
-        FunctionName.class,
-        other,
-        (name, replies) -> {
-          registered.remove(name.name());
-          return name;
-        });
+        "memory.cleanup", Addresses::cleanup, NoArguments.class, clearing, Merged::cleanups);
+    Route registration = toAll("functions.register", Addresses::registerFunction, other);
+    serve(at.registerFunction(), true, message -> register(accepted(message, registration)));
+    Route removal = toAll("functions.unregister", Addresses::unregisterFunction, other);
+    serve(at.unregisterFunction(), true, message -> unregister(accepted(message, removal)));
     serve(at.health(), false, this::answerHealth);
     consumers.add(
         vertx
@@ -308,12 +286,19 @@ public final class Front {
               Kind.FORBIDDEN,
               function(message.body()) + " takes cluster.serve = \"all\" from another node"));
     } else if (plain.target() == Route.Target.ALL) {
-      this.<FunctionCall, FunctionResult>askAll(
+      this.<FunctionCall, FunctionResult>carryOut(
           request,
           FunctionCall.class,
-          call -> asked(arguments.getValue("model_name"), arguments.getValue("workers")),
-          plain.changes(),
-          (call, replies) -> plain.merged(values(replies)));
+          call ->
+              this.<FunctionResult>askAll(
+                      request,
+                      call,
+                      plain.changes()
+                          ? toChange(
+                              arguments.getValue("model_name"), arguments.getValue("workers"))
+                          : workers.serving(),
+                      failure -> !plain.changes())
+                  .map(replies -> plain.merged(values(replies))));
     } else {
       forward(request);
     }
@@ -335,19 +320,31 @@ public final class Front {
         : spec.timeout();
   }
 
-  /** Asks all workers; those that cannot answer are passed over as long as one can. */
+  private static Route toAll(
+      String name, Function<Addresses, String> address, Duration maxTimeout) {
+    return new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
+  }
+
+  /** Asks all that serve; those that cannot answer are passed over as long as one can. */
   private <Q extends Record, R extends Record> void gather(
       String name,
       Function<Addresses, String> address,
       Class<Q> type,
       Duration maxTimeout,
       BiFunction<Q, Map<String, R>, R> merge) {
-    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
+    Route route = toAll(name, address, maxTimeout);
     serve(
         address.apply(at),
         false,
-        message ->
-            askAll(accepted(message, route), type, request -> workers.serving(), false, merge));
+        message -> {
+          Forwarded request = accepted(message, route);
+          this.<Q, R>carryOut(
+              request,
+              type,
+              body ->
+                  this.<R>askAll(request, body, workers.serving(), failure -> true)
+                      .map(replies -> merge.apply(body, replies)));
+        });
   }
 
   /** Changes something on all workers, or on as many as the request says; each of them must. */
@@ -356,18 +353,73 @@ public final class Front {
       Function<Addresses, String> address,
       Class<Q> type,
       Duration maxTimeout,
-      BiFunction<Q, List<R>, R> merge) {
-    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
+      Function<List<R>, R> merge) {
+    Route route = toAll(name, address, maxTimeout);
     serve(
         address.apply(at),
         true,
-        message ->
-            this.<Q, R>askAll(
-                accepted(message, route),
-                type,
-                this::asked,
-                true,
-                (request, replies) -> merge.apply(request, values(replies))));
+        message -> {
+          Forwarded request = accepted(message, route);
+          this.<Q, R>carryOut(
+              request,
+              type,
+              body ->
+                  this.<R>askAll(request, body, toChange(body), failure -> false)
+                      .map(replies -> merge.apply(values(replies))));
+        });
+  }
+
+  private void register(Forwarded request) {
+    this.<FunctionSpec, FunctionInfo>carryOut(
+        request,
+        FunctionSpec.class,
+        spec ->
+            remembered(
+                spec.name(),
+                spec,
+                () ->
+                    this.<FunctionInfo>askAll(request, spec, workers.staying(), failure -> false)
+                        .map(replies -> values(replies).get(0))));
+  }
+
+  /** Those that do not have it are passed over: it may be asked for again after a failure. */
+  private void unregister(Forwarded request) {
+    this.<FunctionName, FunctionName>carryOut(
+        request,
+        FunctionName.class,
+        name ->
+            remembered(
+                name.name(),
+                null,
+                () ->
+                    this.<FunctionName>askAll(
+                            request,
+                            name,
+                            workers.staying(),
+                            failure -> failure.kind() == Kind.FUNCTION_NOT_FOUND)
+                        .map(name)));
+  }
+
+  /**
+   * Has workers that come meanwhile or later have a function, or not have it; where a worker fails,
+   * as it was before.
+   *
+   * @param spec null for none
+   */
+  private <R> Future<R> remembered(String name, FunctionSpec spec, Supplier<Future<R>> asking) {
+    FunctionSpec before = remember(name, spec);
+    return asking
+        .get()
+        .onFailure(
+            failure -> {
+              if (Objects.equals(registered.get(name), spec)) {
+                remember(name, before);
+              }
+            });
+  }
+
+  private FunctionSpec remember(String name, FunctionSpec spec) {
+    return spec == null ? registered.remove(name) : registered.put(name, spec);
   }
 
   private static <R> List<R> values(Map<String, R> replies) {
@@ -559,42 +611,43 @@ public final class Front {
     }
   }
 
-  /** Asks workers side by side, and answers with all that they say in one. */
-  private <Q extends Record, R extends Record> void askAll(
-      Forwarded request,
-      Class<Q> type,
-      Function<Q, List<Worker>> whom,
-      boolean each,
-      BiFunction<Q, Map<String, R>, R> merge) {
+  /** Answers with what a request comes to, or with why it comes to nothing. */
+  private <Q extends Record, R extends Record> void carryOut(
+      Forwarded request, Class<Q> type, Function<Q, Future<R>> work) {
     Object body = request.message().body();
+    Future<R> done;
     try {
       if (closing) {
         throw RagbusException.of(Kind.UNAVAILABLE, "the service is shutting down");
       }
-      Q typed = typed(body, type);
-      List<Worker> asked = whom.apply(typed);
-      if (asked.isEmpty()) {
-        throw noWorker();
-      }
-      long millis = Math.max(1, request.millisLeft(nanoClock.getAsLong()));
-      List<Future<Message<Object>>> answers =
-          asked.stream().map(worker -> send(worker, request, typed, 1, millis)).toList();
-      Future.join(answers)
-          .onComplete(
-              all -> {
-                try {
-                  R merged = merge.apply(typed, replies(asked, answers, each, millis));
-                  answer(
-                      request,
-                      body instanceof JsonObject ? JsonBodies.format(merged) : merged,
-                      new DeliveryOptions());
-                } catch (RagbusException failure) {
-                  fail(request, failure);
-                }
-              });
+      done = work.apply(typed(body, type));
     } catch (RagbusException refused) {
-      fail(request, refused);
+      done = Future.failedFuture(refused);
     }
+    done.onSuccess(
+            reply ->
+                answer(
+                    request,
+                    body instanceof JsonObject ? JsonBodies.format(reply) : reply,
+                    new DeliveryOptions()))
+        .onFailure(failure -> fail(request, Headers.typed(failure, 0)));
+  }
+
+  /**
+   * Asks workers side by side.
+   *
+   * @param passedOver failures that do not matter as long as one answers
+   * @return what they answer, by their ids
+   */
+  private <R extends Record> Future<Map<String, R>> askAll(
+      Forwarded request, Record body, List<Worker> asked, Predicate<RagbusException> passedOver) {
+    if (asked.isEmpty()) {
+      return Future.failedFuture(noWorker());
+    }
+    long millis = Math.max(1, request.millisLeft(nanoClock.getAsLong()));
+    List<Future<Message<Object>>> answers =
+        asked.stream().map(worker -> send(worker, request, body, 1, millis)).toList();
+    return Future.join(answers).transform(all -> replies(asked, answers, passedOver, millis));
   }
 
   private static <Q extends Record> Q typed(Object body, Class<Q> type) {
@@ -607,10 +660,10 @@ public final class Front {
     throw RagbusException.invalid("the body must be a JSON object or a " + type.getSimpleName());
   }
 
-  private List<Worker> asked(Record request) {
+  private List<Worker> toChange(Record request) {
     return request instanceof ModelSpec spec
-        ? asked(spec.modelName(), spec.workers())
-        : asked(null, null);
+        ? toChange(spec.modelName(), spec.workers())
+        : workers.staying();
   }
 
   /**
@@ -618,11 +671,11 @@ public final class Front {
    *
    * @param count on how many; anything but a number is for a worker to refuse
    */
-  private List<Worker> asked(Object model, Object count) {
-    List<Worker> serving = workers.serving();
+  private List<Worker> toChange(Object model, Object count) {
     if (!(count instanceof Integer most) || most < 1) {
-      return serving;
+      return workers.staying();
     }
+    List<Worker> serving = workers.serving();
     if (most > serving.size()) {
       throw RagbusException.invalid(
           "workers must be at most " + serving.size() + ", which are there, not " + most);
@@ -636,21 +689,26 @@ public final class Front {
   }
 
   @SuppressWarnings("unchecked")
-  private static <R extends Record> Map<String, R> replies(
-      List<Worker> asked, List<Future<Message<Object>>> answers, boolean each, long millis) {
+  private static <R extends Record> Future<Map<String, R>> replies(
+      List<Worker> asked,
+      List<Future<Message<Object>>> answers,
+      Predicate<RagbusException> passedOver,
+      long millis) {
     Map<String, R> replies = new LinkedHashMap<>();
-    RagbusException failure = null;
+    List<RagbusException> failures = new ArrayList<>();
     for (int i = 0; i < asked.size(); i++) {
       if (answers.get(i).succeeded()) {
         replies.put(asked.get(i).id(), (R) answers.get(i).result().body());
       } else {
-        failure = Headers.typed(answers.get(i).cause(), millis);
+        failures.add(Headers.typed(answers.get(i).cause(), millis));
       }
     }
-    if (failure != null && (each || replies.isEmpty())) {
-      throw failure;
-    }
-    return replies;
+    Stream<RagbusException> telling =
+        replies.isEmpty() ? failures.stream() : failures.stream().filter(passedOver.negate());
+    return telling
+        .findFirst()
+        .<Future<Map<String, R>>>map(Future::failedFuture)
+        .orElseGet(() -> Future.succeededFuture(replies));
   }
 
   private void told(JsonObject body) {
@@ -677,7 +735,7 @@ public final class Front {
   private void giveFunctions(Announcement newcomer) {
     Addresses there = addresses.of(newcomer.worker());
     for (FunctionSpec spec : registered.values()) {
-      if (!newcomer.functions().contains(spec.name())) {
+      if (spec.replace() || !newcomer.functions().contains(spec.name())) {
         DeliveryOptions delivery = new DeliveryOptions();
         addresses.prove(delivery.getHeaders(), newcomer.worker());
         vertx

@@ -127,6 +127,11 @@ final class Worker implements Router.Candidate {
     return told.state() == Announcement.State.SERVING && !leaving;
   }
 
+  /** Whether it is to go on, though it may be down or silent for now. */
+  boolean staying() {
+    return told.state() != Announcement.State.DRAINING && !leaving;
+  }
+
   /** Whether it would refuse so many more tokens. */
   boolean full(long tokens) {
     return told.items() >= told.maxItems() || backlog.tokens() + tokens > told.maxTokens();

@@ -126,6 +126,11 @@ final class Workers {
     return heard.isEmpty() ? known.values().stream().filter(Worker::serving).toList() : heard;
   }
 
+  /** Those that what is changed now must reach, whether or not they take requests for now. */
+  List<Worker> staying() {
+    return known.values().stream().filter(Worker::staying).toList();
+  }
+
   /** Those of the serving that may have a request. */
   List<Worker> candidates(Route.Target target, String name) {
     List<Worker> serving = serving();

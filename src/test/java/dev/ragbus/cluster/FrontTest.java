@@ -9,6 +9,7 @@ import dev.ragbus.Await;
 import dev.ragbus.EmbedRequest;
 import dev.ragbus.Embeddings;
 import dev.ragbus.FunctionCall;
+import dev.ragbus.FunctionSpec;
 import dev.ragbus.Health;
 import dev.ragbus.JsonBodies;
 import dev.ragbus.ModelSpec;
@@ -490,6 +491,67 @@ class FrontTest {
     RagbusException tooMany = Await.ragbusFailure(ragbus.loadModel(model.withWorkers(3)));
     assertThat(tooMany.kind()).isEqualTo(Kind.INVALID);
     assertThat(tooMany.detail()).startsWith("workers must be at most 2");
+  }
+
+  @Test
+  void aChangeIsForThoseTooThatAreDownOrSilentForNow() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b");
+    FakeWorker c = worker(nodeB, options, "c");
+    FakeWorker d = worker(nodeB, options, "d");
+    seen(4);
+    b.tells(told -> with(told, Announcement.State.DOWN));
+    c.silent();
+    d.tells(told -> with(told, Announcement.State.DRAINING));
+    seen(1);
+    Await.result(ragbus.unregister("echo"));
+    assertThat(b.service().ids).hasSize(1);
+    assertThat(c.service().ids).hasSize(1);
+    assertThat(d.service().ids).isEmpty();
+  }
+
+  @Test
+  void aChangeThatOneFailsHasFailedAndMayBeAskedForAgain() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+    b.service().failsToUnregister(Kind.LANE_LOST);
+    assertThat(Await.ragbusFailure(ragbus.unregister("echo")).kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(a.service().ids).hasSize(1);
+
+    b.service().failsToUnregister(Kind.FUNCTION_NOT_FOUND);
+    assertThat(Await.result(ragbus.unregister("echo")).name()).isEqualTo("echo");
+    a.service().failsToUnregister(Kind.FUNCTION_NOT_FOUND);
+    assertThat(Await.ragbusFailure(ragbus.unregister("echo")).kind())
+        .isEqualTo(Kind.FUNCTION_NOT_FOUND);
+  }
+
+  @Test
+  void oneThatComesLaterGetsTheFunctionsThatWereRegistered() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a");
+    seen(1);
+    FunctionSpec other = FunctionSpec.ofModule("other", "m:f");
+    FunctionSpec echo = FunctionSpec.ofModule("echo", "m:f");
+    Await.result(ragbus.register(other));
+    Await.result(ragbus.register(echo.withReplace(true)));
+    Await.ragbusFailure(ragbus.register(FunctionSpec.ofModule("refused", "m:f")));
+    Await.ragbusFailure(ragbus.register(FunctionSpec.ofModule("refused", "m:f")));
+    Future<?> registering = ragbus.register(FunctionSpec.ofModule("hold", "m:f"));
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(b.service().registered)
+                    .as("one replaces its own, one is under way")
+                    .containsExactly("other", "echo", "hold"));
+    assertThat(registering.isComplete()).isFalse();
   }
 
   @Test
