@@ -66,6 +66,8 @@ public final class Front {
   /** How soon it is seen that a node has left. */
   private static final long TICK_MILLIS = 50;
 
+  private static final long TICK_NANOS = Duration.ofMillis(TICK_MILLIS).toNanos();
+
   /** The worker's own answer to a missed deadline says more, so it goes first. */
   private static final long WORKER_GRACE_MILLIS = 100;
 
@@ -96,6 +98,10 @@ public final class Front {
   private WorkerProcesses processes;
 
   private long timer;
+
+  /** When it was last looked who is gone. */
+  private long tickNanos;
+
   private int underWay;
   private boolean closing;
 
@@ -182,6 +188,7 @@ public final class Front {
         vertx
             .eventBus()
             .<JsonObject>consumer(addresses.announcements(), told -> told(told.body())));
+    tickNanos = nanoClock.getAsLong();
     timer = vertx.setPeriodic(TICK_MILLIS, id -> tick());
     ServedHere.begin(vertx, at.prefix());
     if (servesOthers(false) && !servesOthers(true)) {
@@ -755,6 +762,12 @@ public final class Front {
 
   private void tick() {
     long now = nanoClock.getAsLong();
+    long sinceTickNanos = now - tickNanos;
+    tickNanos = now;
+    if (sinceTickNanos > options.cluster().announceInterval().toNanos() + TICK_NANOS) {
+      // This process was stopped: what workers told meanwhile is yet to be read.
+      workers.nothingHeardFor(sinceTickNanos, now);
+    }
     for (Worker lost : workers.takeLost(new HashSet<>(cluster.getNodes()), now)) {
       gone(lost);
       if (processes != null) {

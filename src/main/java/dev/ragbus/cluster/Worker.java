@@ -64,6 +64,11 @@ final class Worker implements Router.Candidate {
     backlog.announced(announcement.tokens(), announcement.tokensPerSecond());
   }
 
+  /** For so long nothing could be heard of it. */
+  void nothingHeardFor(long nanos, long nowNanos) {
+    toldNanos += Math.min(nanos, quietNanos(nowNanos));
+  }
+
   /** How long it has told nothing. */
   long quietNanos(long nowNanos) {
     return nowNanos - toldNanos;

@@ -68,6 +68,11 @@ final class Workers {
     return isNew;
   }
 
+  /** The front itself has heard nothing for a while: that is no silence of the workers. */
+  void nothingHeardFor(long nanos, long nowNanos) {
+    known.values().forEach(each -> each.nothingHeardFor(nanos, nowNanos));
+  }
+
   /**
    * Notes who is silent, and takes away those who are gone: their node has left the cluster, or
    * they have told nothing for too long.

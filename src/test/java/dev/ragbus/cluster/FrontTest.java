@@ -447,13 +447,16 @@ class FrontTest {
     seen(1);
     Await.result(ragbus.embed(EmbedRequest.of("x")));
     assertThat(asked(a)).isZero();
-    addedNanos.addAndGet(Duration.ofSeconds(2).toNanos());
+    meters.fewest = Integer.MAX_VALUE;
+    // As when the front itself was stopped for so long.
+    addedNanos.addAndGet(Duration.ofSeconds(20).toNanos());
     await()
         .untilAsserted(
             () ->
                 assertThat(Await.result(ragbus.health()).checks())
                     .extracting(Health.Check::id)
                     .containsExactly("workers", "worker b"));
+    assertThat(meters.fewest).as("the other was there all the time").isEqualTo(1);
     assertThat(asked(b)).isEqualTo(1);
   }
 
