@@ -730,12 +730,21 @@ public final class Front {
       // It is cut off, or has just joined: nothing can be sent to it before this node knows of it.
       return;
     }
+    if (!addresses.trusted(told)) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "a worker of node {0} does not know the secret of the cluster; it gets no requests",
+          told.node());
+      return;
+    }
     if (workers.told(told, nanoClock.getAsLong())) {
-      firstWorker.tryComplete();
       giveFunctions(told);
     }
-    if (processes != null) {
-      processes.serving(told.worker());
+    if (told.state() == Announcement.State.SERVING) {
+      firstWorker.tryComplete();
+      if (processes != null) {
+        processes.serving(told.worker());
+      }
     }
   }
 

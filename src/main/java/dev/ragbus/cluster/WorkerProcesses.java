@@ -29,7 +29,8 @@ import java.util.regex.Pattern;
  * The worker processes of a front: as many as {@code cluster.workers} are kept running. One that
  * dies is started again as {@link RestartPolicy} says; one whose {@link WorkerTerm} is over gets
  * its replacement first, and when that serves is asked to drain (SIGTERM) and killed if it has not
- * gone {@code lanes.drain_timeout} and 5 s later; only one at a time is replaced.
+ * gone {@code lanes.drain_timeout} and 5 s later; only one at a time is replaced, and a replacement
+ * that does not serve within 10 minutes is killed.
  *
  * <p>Each process has an id of its own, which no other has had, in whatever cluster. Belongs to the
  * context that it is made on, whose event loop alone may use it, and never blocks it.
@@ -82,11 +83,23 @@ final class WorkerProcesses {
    * @param look how often it is looked whether a term is over
    * @param grace how much longer than {@code lanes.drain_timeout} a process may take to end before
    *     it is killed
+   * @param late how often it is told of a process that does not come to serve
+   * @param replacement how long a replacement may take to serve before it is killed
    * @param restarts how fast restarts follow
    */
-  record Pace(Duration look, Duration grace, RestartPolicy.Pace restarts) {
+  record Pace(
+      Duration look,
+      Duration grace,
+      Duration late,
+      Duration replacement,
+      RestartPolicy.Pace restarts) {
     static final Pace DEFAULT =
-        new Pace(Duration.ofSeconds(1), Duration.ofSeconds(5), RestartPolicy.Pace.DEFAULT);
+        new Pace(
+            Duration.ofSeconds(1),
+            Duration.ofSeconds(5),
+            Duration.ofMinutes(1),
+            Duration.ofMinutes(10),
+            RestartPolicy.Pace.DEFAULT);
   }
 
   private static final Logger LOGGER = System.getLogger(WorkerProcesses.class.getName());
@@ -154,6 +167,9 @@ final class WorkerProcesses {
     Future<String> output = Future.succeededFuture("");
     String killedFor;
     long killTimer = NO_TIMER;
+
+    /** Runs until it serves, is to go or has gone. */
+    long lateTimer = NO_TIMER;
 
     Child(String id, Place place, WorkerCommand command, long startedNanos) {
       this.id = id;
@@ -226,6 +242,7 @@ final class WorkerProcesses {
     if (child == null || child.state != State.STARTING) {
       return;
     }
+    vertx.cancelTimer(child.lateTimer);
     child.state = State.SERVING;
     child.hasServed = true;
     child.servingNanos = nanos.getAsLong();
@@ -322,11 +339,22 @@ final class WorkerProcesses {
     Child child = new Child(id, place, commands.apply(id), nanos.getAsLong());
     place.lastId = id;
     children.put(id, child);
+    child.lateTimer = vertx.setPeriodic(pace.late.toMillis(), timer -> late(child));
     context
         .executeBlocking(child.command::start, false)
         .onSuccess(process -> started(child, process))
         .onFailure(failure -> ended(child, false, "no process: " + failure));
     return child;
+  }
+
+  /** A first process may be making the Python environment, which takes as long as it takes. */
+  private void late(Child child) {
+    Duration age = Duration.ofNanos(nanos.getAsLong() - child.startedNanos);
+    String serves = "it has not come to serve within " + age.toSeconds() + " s";
+    LOGGER.log(Level.WARNING, "worker " + child.id + " (process " + child.pid() + "): " + serves);
+    if (child.place.replacement == child && age.compareTo(pace.replacement) >= 0) {
+      kill(child.id, serves);
+    }
   }
 
   private void started(Child child, Process process) {
@@ -370,6 +398,7 @@ final class WorkerProcesses {
   private void ended(Child child, boolean inOrder, String how) {
     Place place = child.place;
     children.remove(child.id);
+    vertx.cancelTimer(child.lateTimer);
     vertx.cancelTimer(child.killTimer);
     place.lastExit = how;
     boolean asked = child.state == State.DRAINING;
@@ -510,6 +539,7 @@ final class WorkerProcesses {
     if (child.state == State.DRAINING) {
       return;
     }
+    vertx.cancelTimer(child.lateTimer);
     child.state = State.DRAINING;
     listener.leaving(child.id);
     if (child.process != null) {

@@ -47,15 +47,8 @@ final class Workers {
     this.intervalNanos = intervalNanos;
   }
 
-  /** Takes what a worker has told of itself; true where it is new. */
+  /** Takes what a worker that is trusted has told of itself; true where it is new. */
   boolean told(Announcement told, long nowNanos) {
-    if (!addresses.trusted(told)) {
-      LOG.log(
-          System.Logger.Level.WARNING,
-          "a worker of node {0} does not know the secret of the cluster; it gets no requests",
-          told.node());
-      return false;
-    }
     Worker worker = known.get(told.worker());
     boolean isNew = worker == null;
     if (isNew) {

@@ -461,6 +461,19 @@ class FrontTest {
   }
 
   @Test
+  void itIsInitializedOnceAWorkerTakesRequests() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a =
+        FakeWorker.start(nodeA, options, "a", told -> with(told, Announcement.State.DOWN));
+    workers.add(a);
+    await().until(() -> Await.result(ragbus.health()).checks().size() == 2);
+    assertThat(Await.result(ragbus.health()).initialized()).isFalse();
+    a.tells(told -> with(told, Announcement.State.SERVING));
+    await().until(() -> Await.result(ragbus.health()).initialized());
+  }
+
+  @Test
   void oneThatDrainsGetsNoMoreButAnswersWhatItHas() {
     RagbusOptions options = options("{}");
     front(options);
