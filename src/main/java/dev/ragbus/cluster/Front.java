@@ -578,7 +578,7 @@ public final class Front {
   }
 
   private void answer(Forwarded request, Worker worker, Message<Object> answer) {
-    String stream = request.message().headers().get(Addresses.STREAM_ADDRESS_HEADER);
+    String stream = request.streamAddress();
     if (stream != null) {
       // Its frames go straight to the caller; that the worker is lost is for the front to tell.
       worker.streams(

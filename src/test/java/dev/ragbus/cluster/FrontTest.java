@@ -18,8 +18,10 @@ import dev.ragbus.Ragbus;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
+import dev.ragbus.RerankRequest;
 import dev.ragbus.Stats;
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.eventbus.ReplyException;
 import io.vertx.core.json.JsonArray;
@@ -28,7 +30,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterAll;
@@ -458,6 +462,36 @@ class FrontTest {
                     .containsExactly("workers", "worker b"));
     assertThat(meters.fewest).as("the other was there all the time").isEqualTo(1);
     assertThat(asked(b)).isEqualTo(1);
+  }
+
+  @Test
+  void aStreamThatMayHaveBegunIsNotBegunAgain() {
+    RagbusOptions options = options("{}");
+    Front front = front(options);
+    Queue<String> asked = new ConcurrentLinkedQueue<>();
+    WorkerAddresses addresses = new WorkerAddresses(prefix, ClusterSecret.of(options.cluster()));
+    Promise<String> at = Promise.promise();
+    for (FakeWorker worker : List.of(worker(nodeA, options, "a"), worker(nodeB, options, "b"))) {
+      Await.result(
+          worker
+              .vertx()
+              .eventBus()
+              .consumer(
+                  addresses.of(worker.id()).rerankStream(),
+                  message -> {
+                    asked.add(worker.id());
+                    at.tryComplete(worker.id());
+                  })
+              .completion());
+    }
+    seen(2);
+    Future<?> stream = ragbus.rerankStream(RerankRequest.of("q", List.of("x")));
+    String first = Await.result(at.future());
+    onLoop(frontNode, () -> front.lost(first));
+    RagbusException lost = Await.ragbusFailure(stream);
+    assertThat(lost.kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(lost.retryable()).as("by the caller, who knows which is which").isTrue();
+    assertThat(asked).containsExactly(first);
   }
 
   @Test
