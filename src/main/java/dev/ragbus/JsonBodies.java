@@ -104,7 +104,7 @@ public final class JsonBodies {
    * The same for a frame of a stream, which may come from a newer node: fields that are not known
    * are passed over.
    */
-  static <T> T parseFrame(JsonObject frame, Class<T> type) {
+  public static <T> T parseFrame(JsonObject frame, Class<T> type) {
     return parse(LENIENT, frame, type);
   }
 

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
@@ -32,6 +33,10 @@ public final class FakeService extends VerticleBase {
   /** The requests to embed, in order. */
   public final List<EmbedRequest> embedRequests = new ArrayList<>();
 
+  /** The names of the functions that were registered, in order. */
+  public final List<String> registered = new CopyOnWriteArrayList<>();
+
+  private volatile Kind unregistering;
   private final Map<String, Message<?>> held = new HashMap<>();
   private Promise<String> holding = Promise.promise();
   private Promise<String> cancelled = Promise.promise();
@@ -54,11 +59,13 @@ public final class FakeService extends VerticleBase {
     this.<ModelQuery>serve(addresses.clearModels(), r -> "", FakeService::clear);
     this.<NoArguments>serve(
         addresses.cleanup(), r -> "", r -> new Cleanup("cleaned", List.of("a"), 1, 2, 3));
-    this.<FunctionCall>serve(
-        addresses.callFunction(), FunctionCall::name, r -> new FunctionResult(r.args()));
+    this.<FunctionCall>serve(addresses.callFunction(), FakeService::first, FakeService::call);
+    this.<FunctionSpec>serve(
+        addresses.registerFunction(), this::registering, FakeService::registered);
     this.<NoArguments>serve(
         addresses.listFunctions(), r -> "", r -> new FunctionList(List.of(), 0));
-    this.<FunctionName>serve(addresses.unregisterFunction(), FunctionName::name, r -> r);
+    this.<FunctionName>serve(
+        addresses.unregisterFunction(), FunctionName::name, this::unregistered);
     this.<NoArguments>serve(addresses.stats(), r -> "", r -> stats());
     this.<RerankRequest>serve(addresses.rerank(), RerankRequest::query, FakeService::rerank);
     this.<NoArguments>serve(addresses.listModels(), r -> "", r -> models());
@@ -100,7 +107,10 @@ public final class FakeService extends VerticleBase {
         .<T>consumer(
             address,
             message -> {
-              timeouts.add(Long.valueOf(message.headers().get(Addresses.TIMEOUT_HEADER)));
+              String millis = message.headers().get(Addresses.TIMEOUT_HEADER);
+              if (millis != null) {
+                timeouts.add(Long.valueOf(millis));
+              }
               String id = message.headers().get(Addresses.REQUEST_ID_HEADER);
               ids.add(id);
               String text = first.apply(message.body());
@@ -140,6 +150,66 @@ public final class FakeService extends VerticleBase {
 
   private static String first(List<String> texts) {
     return texts.isEmpty() ? "" : texts.get(0);
+  }
+
+  private static String first(FunctionCall call) {
+    return call.name().equals("embed_texts")
+            && call.positional().get(0) instanceof List<?> texts
+            && texts.get(0) instanceof String text
+        ? text
+        : call.name();
+  }
+
+  /** What functions of Python return is what they are called with. */
+  private static Object call(FunctionCall call) {
+    String first =
+        !call.positional().isEmpty() && call.positional().get(0) instanceof String text
+            ? text
+            : null;
+    if ("raises".equals(first)) {
+      return FunctionResult.of(
+          new JsonObject().put("error", "no such file").put("error_type", "OSError"));
+    }
+    return switch (call.name()) {
+      case "load_model" ->
+          FunctionResult.of(
+              JsonBodies.format((Record) load(ModelSpec.of(name(call), ModelType.EMBEDDING))));
+      case "list_models" -> FunctionResult.of(JsonBodies.format((Record) models()));
+      case "clear_cache" ->
+          FunctionResult.of(JsonBodies.format((Record) clear(new ModelQuery(first))));
+      default -> new FunctionResult(call.args());
+    };
+  }
+
+  private static String name(FunctionCall call) {
+    return call.args() instanceof Map<?, ?> named
+        ? (String) named.get("model_name")
+        : call.positional().isEmpty() ? "m" : (String) call.positional().get(0);
+  }
+
+  private String registering(FunctionSpec spec) {
+    registered.add(spec.name());
+    return spec.name();
+  }
+
+  /** From now on it fails so where a function is to be unregistered. */
+  public void failsToUnregister(Kind kind) {
+    unregistering = kind;
+  }
+
+  private Object unregistered(FunctionName function) {
+    if (unregistering != null) {
+      throw RagbusException.of(unregistering, "functions were asked to");
+    }
+    return function;
+  }
+
+  private static Object registered(FunctionSpec spec) {
+    if (spec.name().equals("refused")) {
+      throw RagbusException.of(Kind.FORBIDDEN, "functions were asked to");
+    }
+    return new FunctionInfo(
+        spec.name(), spec.module(), "", null, null, null, false, "function", "", null, null);
   }
 
   private static String known(String model) {

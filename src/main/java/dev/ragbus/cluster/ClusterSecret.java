@@ -10,16 +10,22 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.util.Base64;
+import java.util.Optional;
+import java.util.UUID;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
  * What all nodes of a cluster share, so that none is taken for one that isn't. It never leaves a
- * node: what travels, inside TLS, is an HMAC-SHA256 of what it is to prove. Immutable.
+ * node: what travels is an HMAC-SHA256 of what it is to prove, on the event bus, which TLS
+ * protects, and in part in the cluster's name, which nothing does. Immutable.
  */
 public final class ClusterSecret {
   private static final int MIN_CHARS = 16;
   private static final String ALGORITHM = "HmacSHA256";
+
+  /** That of this process and the workers it starts, where no other nodes are meant to be. */
+  private static final String OWN = UUID.randomUUID() + "." + UUID.randomUUID();
 
   private final SecretKeySpec key;
 
@@ -28,7 +34,8 @@ public final class ClusterSecret {
   }
 
   /**
-   * The secret that the options name, or none.
+   * The secret that the options name; where they name none, and the only other nodes are worker
+   * processes of this one, its own; else none.
    *
    * @throws IllegalArgumentException where it cannot be read or is too short; it is not repeated
    */
@@ -36,6 +43,9 @@ public final class ClusterSecret {
     String secret = options.secret();
     if (secret == null && options.secretFile() != null) {
       secret = read(options.secretFile());
+    }
+    if (secret == null) {
+      secret = ofProcesses(options).orElse(null);
     }
     if (secret == null) {
       return new ClusterSecret(null);
@@ -46,6 +56,13 @@ public final class ClusterSecret {
     }
     return new ClusterSecret(
         new SecretKeySpec(secret.strip().getBytes(StandardCharsets.UTF_8), ALGORITHM));
+  }
+
+  /** What the worker processes of this one are to be told; empty where their options have it. */
+  static Optional<String> ofProcesses(RagbusOptions.Cluster options) {
+    boolean alone = options.clustered() && !options.enabled();
+    boolean named = options.secret() != null || options.secretFile() != null;
+    return alone && !named ? Optional.of(OWN) : Optional.empty();
   }
 
   private static String read(String file) {

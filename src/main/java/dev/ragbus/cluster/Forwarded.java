@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.ragbus.cluster;
 
+import dev.ragbus.Addresses;
 import dev.ragbus.RagbusException.Kind;
 import io.vertx.core.eventbus.Message;
 import java.util.HashSet;
@@ -16,6 +17,7 @@ final class Forwarded {
 
   private final Message<Object> message;
   private final Route route;
+  private final String name;
   private final long arrivedNanos;
   private final long deadlineNanos;
   private final long tokens;
@@ -23,9 +25,15 @@ final class Forwarded {
   private boolean repeated;
 
   Forwarded(
-      Message<Object> message, Route route, long arrivedNanos, long deadlineNanos, long tokens) {
+      Message<Object> message,
+      Route route,
+      String name,
+      long arrivedNanos,
+      long deadlineNanos,
+      long tokens) {
     this.message = message;
     this.route = route;
+    this.name = name;
     this.arrivedNanos = arrivedNanos;
     this.deadlineNanos = deadlineNanos;
     this.tokens = tokens;
@@ -41,7 +49,12 @@ final class Forwarded {
 
   /** The model or function that it names; null for none. */
   String name() {
-    return Requests.name(message.body(), route.target());
+    return name;
+  }
+
+  /** Where its caller wants frames; null for one that is no stream. */
+  String streamAddress() {
+    return message.headers().get(Addresses.STREAM_ADDRESS_HEADER);
   }
 
   /** Its tokens, estimated. */
@@ -73,7 +86,8 @@ final class Forwarded {
 
   /**
    * Whether it may go to another worker after a failure: where the first had refused it; and where
-   * the first may have begun it, once, if doing it twice does no harm.
+   * the first may have begun it, once, if doing it twice does no harm. Of a stream it would: a
+   * worker that was silent and comes back writes to the same address as the other.
    */
   boolean mayGoElsewhere(Kind kind) {
     if (tried.size() >= MOST_WORKERS) {
@@ -81,7 +95,7 @@ final class Forwarded {
     }
     return switch (kind) {
       case OVERLOADED, NOT_INITIALIZED, UNAVAILABLE, INTERPRETER_LOCKED -> true;
-      case LANE_LOST -> route.repeatable() && !repeated;
+      case LANE_LOST -> route.repeatable() && !repeated && streamAddress() == null;
       default -> false;
     };
   }

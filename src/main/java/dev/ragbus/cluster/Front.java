@@ -3,9 +3,11 @@ package dev.ragbus.cluster;
 
 import dev.ragbus.Addresses;
 import dev.ragbus.Cleanup;
+import dev.ragbus.FunctionCall;
 import dev.ragbus.FunctionInfo;
 import dev.ragbus.FunctionList;
 import dev.ragbus.FunctionName;
+import dev.ragbus.FunctionResult;
 import dev.ragbus.FunctionSpec;
 import dev.ragbus.Health;
 import dev.ragbus.JsonBodies;
@@ -41,10 +43,14 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
+import java.util.stream.Stream;
 
 /**
  * The public addresses of a cluster: each request goes to a worker that may have it, and to another
@@ -59,6 +65,8 @@ public final class Front {
 
   /** How soon it is seen that a node has left. */
   private static final long TICK_MILLIS = 50;
+
+  private static final long TICK_NANOS = Duration.ofMillis(TICK_MILLIS).toNanos();
 
   /** The worker's own answer to a missed deadline says more, so it goes first. */
   private static final long WORKER_GRACE_MILLIS = 100;
@@ -80,6 +88,9 @@ public final class Front {
   /** Functions that were registered by message: workers that come later get them too. */
   private final Map<String, FunctionSpec> registered = new LinkedHashMap<>();
 
+  /** The calls that change something and come from here. */
+  private final SentHere changesSentHere;
+
   private final Promise<Void> firstWorker = Promise.promise();
   private final Promise<Void> drained = Promise.promise();
 
@@ -87,6 +98,10 @@ public final class Front {
   private WorkerProcesses processes;
 
   private long timer;
+
+  /** When it was last looked who is gone. */
+  private long tickNanos;
+
   private int underWay;
   private boolean closing;
 
@@ -112,6 +127,11 @@ public final class Front {
     this.cluster = ((VertxInternal) vertx).clusterManager();
     this.workers =
         new Workers(addresses, options.models(), options.cluster().announceInterval().toNanos());
+    this.changesSentHere =
+        new SentHere(
+            vertx,
+            at.callFunction(),
+            body -> PlainCall.of(function(body)).filter(PlainCall::changes).isPresent());
   }
 
   /** Serves the public addresses, and looks for workers; completes when it can be reached. */
@@ -130,8 +150,11 @@ public final class Front {
     pass("decode", Addresses::decode, Route.Target.EMBEDDING, other, true);
     pass("models.get", Addresses::getModel, Route.Target.MODEL, other, true);
     pass("functions.get", Addresses::getFunction, Route.Target.FUNCTION, other, true);
-    pass("functions.call", Addresses::callFunction, Route.Target.FUNCTION, other, false);
-    pass("functions.stream", Addresses::streamFunction, Route.Target.FUNCTION, other, false);
+    serve(at.callFunction(), false, this::call);
+    serve(
+        at.streamFunction(),
+        false,
+        message -> passToFunction("functions.stream", Addresses::streamFunction, message));
     this.<NoArguments, ModelList>gather(
         "models.list",
         Addresses::listModels,
@@ -151,48 +174,26 @@ public final class Front {
         other,
         (none, replies) -> Merged.stats(meters.operations(), replies));
     this.<ModelSpec, ModelLoad>change(
-        "models.load",
-        Addresses::loadModel,
-        ModelSpec.class,
-        loading,
-        (spec, replies) -> Merged.loads(replies));
+        "models.load", Addresses::loadModel, ModelSpec.class, loading, Merged::loads);
     this.<ModelQuery, ModelsCleared>change(
-        "models.clear",
-        Addresses::clearModels,
-        ModelQuery.class,
-        clearing,
-        (query, replies) -> Merged.clearings(replies));
+        "models.clear", Addresses::clearModels, ModelQuery.class, clearing, Merged::clearings);
     this.<NoArguments, Cleanup>change(
-        "memory.cleanup",
-        Addresses::cleanup,
-        NoArguments.class,
-        clearing,
-        (none, replies) -> Merged.cleanups(replies));
-    this.<FunctionSpec, FunctionInfo>change(
-        "functions.register",
-        Addresses::registerFunction,
-        FunctionSpec.class,
-        other,
-        (spec, replies) -> {
-          registered.put(spec.name(), spec);
-          return replies.get(0);
-        });
-    this.<FunctionName, FunctionName>change(
-        "functions.unregister",
-        Addresses::unregisterFunction,
-        FunctionName.class,
-        other,
-        (name, replies) -> {
-          registered.remove(name.name());
-          return name;
-        });
+        "memory.cleanup", Addresses::cleanup, NoArguments.class, clearing, Merged::cleanups);
+    Route registration = toAll("functions.register", Addresses::registerFunction, other);
+    serve(at.registerFunction(), true, message -> register(accepted(message, registration)));
+    Route removal = toAll("functions.unregister", Addresses::unregisterFunction, other);
+    serve(at.unregisterFunction(), true, message -> unregister(accepted(message, removal)));
     serve(at.health(), false, this::answerHealth);
     consumers.add(
         vertx
             .eventBus()
             .<JsonObject>consumer(addresses.announcements(), told -> told(told.body())));
+    tickNanos = nanoClock.getAsLong();
     timer = vertx.setPeriodic(TICK_MILLIS, id -> tick());
     ServedHere.begin(vertx, at.prefix());
+    if (servesOthers(false) && !servesOthers(true)) {
+      changesSentHere.start();
+    }
     List<Future<Void>> listening = consumers.stream().map(MessageConsumer::completion).toList();
     return Future.all(listening)
         .onSuccess(done -> vertx.eventBus().publish(addresses.questions(), new JsonObject()))
@@ -250,20 +251,107 @@ public final class Front {
       Route.Target target,
       Duration maxTimeout,
       boolean repeatable) {
-    Route route = new Route(name, address, target, maxTimeout, repeatable);
+    Route route = new Route(name, address, target, maxTimeout, maxTimeout, repeatable);
     serve(address.apply(at), false, message -> forward(accepted(message, route)));
   }
 
-  /** Asks all workers; those that cannot answer are passed over as long as one can. */
+  private void call(Message<Object> message) {
+    PlainCall.of(function(message.body()))
+        .ifPresentOrElse(
+            plain -> call(message, plain),
+            () -> passToFunction("functions.call", Addresses::callFunction, message));
+  }
+
+  private static String function(Object body) {
+    return Requests.name(body, Route.Target.FUNCTION);
+  }
+
+  /** Passes a call on; the time that it brings is held to the function's own by the worker. */
+  private void passToFunction(
+      String name, Function<Addresses, String> address, Message<Object> message) {
+    Duration timeout = timeout(function(message.body()));
+    forward(
+        accepted(
+            message,
+            new Route(name, address, Route.Target.FUNCTION, timeout, Route.LONGEST, false)));
+  }
+
+  /** Calls one of Ragbus's own functions, which goes where it goes by its own address. */
+  private void call(Message<Object> message, PlainCall plain) {
+    Duration timeout = timeout(function(message.body()));
+    Route route =
+        new Route(
+            "functions.call", Addresses::callFunction, plain.target(), timeout, timeout, true);
+    JsonObject arguments = plain.arguments(message.body());
+    Forwarded request =
+        accepted(
+            message, route, Requests.name(arguments, plain.target()), Requests.tokens(arguments));
+    if (plain.changes() && !mayChange(message)) {
+      fail(
+          request,
+          RagbusException.of(
+              Kind.FORBIDDEN,
+              function(message.body()) + " takes cluster.serve = \"all\" from another node"));
+    } else if (plain.target() == Route.Target.ALL) {
+      this.<FunctionCall, FunctionResult>carryOut(
+          request,
+          FunctionCall.class,
+          call ->
+              this.<FunctionResult>askAll(
+                      request,
+                      call,
+                      plain.changes()
+                          ? toChange(
+                              arguments.getValue("model_name"), arguments.getValue("workers"))
+                          : workers.serving(),
+                      failure -> !plain.changes())
+                  .map(replies -> plain.merged(values(replies))));
+    } else {
+      forward(request);
+    }
+  }
+
+  private boolean mayChange(Message<Object> message) {
+    return servesOthers(true) || !servesOthers(false) || changesSentHere.take(message);
+  }
+
+  /** The time of a call that brings none, as far as it is known here. */
+  private Duration timeout(String function) {
+    if (function == null) {
+      return options.python().defaultTimeout();
+    }
+    FunctionSpec spec = registered.get(function);
+    boolean configured = options.python().functions().containsKey(function);
+    return configured || spec == null || spec.timeout() == null
+        ? options.python().timeout(function)
+        : spec.timeout();
+  }
+
+  private static Route toAll(
+      String name, Function<Addresses, String> address, Duration maxTimeout) {
+    return new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
+  }
+
+  /** Asks all that serve; those that cannot answer are passed over as long as one can. */
   private <Q extends Record, R extends Record> void gather(
       String name,
       Function<Addresses, String> address,
       Class<Q> type,
       Duration maxTimeout,
       BiFunction<Q, Map<String, R>, R> merge) {
-    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, true);
+    Route route = toAll(name, address, maxTimeout);
     serve(
-        address.apply(at), false, message -> askAll(accepted(message, route), type, false, merge));
+        address.apply(at),
+        false,
+        message -> {
+          Forwarded request = accepted(message, route);
+          this.<Q, R>carryOut(
+              request,
+              type,
+              body ->
+                  this.<R>askAll(request, body, workers.serving(), failure -> true)
+                      .map(replies -> merge.apply(body, replies)));
+        });
   }
 
   /** Changes something on all workers, or on as many as the request says; each of them must. */
@@ -272,17 +360,73 @@ public final class Front {
       Function<Addresses, String> address,
       Class<Q> type,
       Duration maxTimeout,
-      BiFunction<Q, List<R>, R> merge) {
-    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, true);
+      Function<List<R>, R> merge) {
+    Route route = toAll(name, address, maxTimeout);
     serve(
         address.apply(at),
         true,
-        message ->
-            this.<Q, R>askAll(
-                accepted(message, route),
-                type,
-                true,
-                (request, replies) -> merge.apply(request, values(replies))));
+        message -> {
+          Forwarded request = accepted(message, route);
+          this.<Q, R>carryOut(
+              request,
+              type,
+              body ->
+                  this.<R>askAll(request, body, toChange(body), failure -> false)
+                      .map(replies -> merge.apply(values(replies))));
+        });
+  }
+
+  private void register(Forwarded request) {
+    this.<FunctionSpec, FunctionInfo>carryOut(
+        request,
+        FunctionSpec.class,
+        spec ->
+            remembered(
+                spec.name(),
+                spec,
+                () ->
+                    this.<FunctionInfo>askAll(request, spec, workers.staying(), failure -> false)
+                        .map(replies -> values(replies).get(0))));
+  }
+
+  /** Those that do not have it are passed over: it may be asked for again after a failure. */
+  private void unregister(Forwarded request) {
+    this.<FunctionName, FunctionName>carryOut(
+        request,
+        FunctionName.class,
+        name ->
+            remembered(
+                name.name(),
+                null,
+                () ->
+                    this.<FunctionName>askAll(
+                            request,
+                            name,
+                            workers.staying(),
+                            failure -> failure.kind() == Kind.FUNCTION_NOT_FOUND)
+                        .map(name)));
+  }
+
+  /**
+   * Has workers that come meanwhile or later have a function, or not have it; where a worker fails,
+   * as it was before.
+   *
+   * @param spec null for none
+   */
+  private <R> Future<R> remembered(String name, FunctionSpec spec, Supplier<Future<R>> asking) {
+    FunctionSpec before = remember(name, spec);
+    return asking
+        .get()
+        .onFailure(
+            failure -> {
+              if (Objects.equals(registered.get(name), spec)) {
+                remember(name, before);
+              }
+            });
+  }
+
+  private FunctionSpec remember(String name, FunctionSpec spec) {
+    return spec == null ? registered.remove(name) : registered.put(name, spec);
   }
 
   private static <R> List<R> values(Map<String, R> replies) {
@@ -290,25 +434,34 @@ public final class Front {
   }
 
   private void serve(String address, boolean admin, Handler<Message<Object>> handler) {
-    boolean toOthers =
-        switch (options.cluster().serve()) {
-          case NONE -> false;
-          case USE -> !admin;
-          case ALL -> true;
-        };
     consumers.add(
-        toOthers
+        servesOthers(admin)
             ? vertx.eventBus().consumer(address, handler)
             : vertx.eventBus().localConsumer(address, handler));
   }
 
+  /** Whether other nodes may ask; there are none but its own workers where it is not enabled. */
+  private boolean servesOthers(boolean admin) {
+    RagbusOptions.Cluster.Serve serve = options.cluster().serve();
+    boolean allowed =
+        admin
+            ? serve == RagbusOptions.Cluster.Serve.ALL
+            : serve != RagbusOptions.Cluster.Serve.NONE;
+    return options.cluster().enabled() && allowed;
+  }
+
   private Forwarded accepted(Message<Object> message, Route route) {
+    Object body = message.body();
+    return accepted(message, route, Requests.name(body, route.target()), Requests.tokens(body));
+  }
+
+  private Forwarded accepted(Message<Object> message, Route route, String name, long tokens) {
     long now = nanoClock.getAsLong();
     meters.operation(route.name()).accepted();
     underWay++;
-    long millis = Headers.timeoutMillis(message.headers(), route.maxTimeout());
+    long millis = Headers.timeoutMillis(message.headers(), route.timeout(), route.maxTimeout());
     long deadlineNanos = now + millis * 1_000_000;
-    return new Forwarded(message, route, now, deadlineNanos, Requests.tokens(message.body()));
+    return new Forwarded(message, route, name, now, deadlineNanos, tokens);
   }
 
   /** Sends a request to a worker that may have it, or answers it with why there is none. */
@@ -318,7 +471,7 @@ public final class Front {
       return;
     }
     List<Worker> candidates = untried(request);
-    List<Worker> free = candidates.stream().filter(each -> !each.full(request.tokens())).toList();
+    List<Worker> free = candidates.stream().filter(each -> !full(request, each)).toList();
     long millis = request.millisLeft(nanoClock.getAsLong());
     if (candidates.isEmpty()) {
       fail(request, noWorker());
@@ -352,6 +505,10 @@ public final class Front {
         true,
         RETRY_AFTER_MILLIS,
         null);
+  }
+
+  private static boolean full(Forwarded request, Worker worker) {
+    return request.route().target().queued() && worker.full(request.tokens());
   }
 
   private static RagbusException full(int count) {
@@ -408,7 +565,7 @@ public final class Front {
         !closing
             && request.mayGoElsewhere(failure.kind())
             && request.millisLeft(nanoClock.getAsLong()) > 0
-            && untried(request).stream().anyMatch(each -> !each.full(request.tokens()));
+            && untried(request).stream().anyMatch(each -> !full(request, each));
     if (elsewhere) {
       meters.repeated(failure.kind());
       if (failure.kind() == Kind.LANE_LOST) {
@@ -421,7 +578,7 @@ public final class Front {
   }
 
   private void answer(Forwarded request, Worker worker, Message<Object> answer) {
-    String stream = request.message().headers().get(Addresses.STREAM_ADDRESS_HEADER);
+    String stream = request.streamAddress();
     if (stream != null) {
       // Its frames go straight to the caller; that the worker is lost is for the front to tell.
       worker.streams(
@@ -461,38 +618,43 @@ public final class Front {
     }
   }
 
-  /** Asks workers side by side, and answers with all that they say in one. */
-  private <Q extends Record, R extends Record> void askAll(
-      Forwarded request, Class<Q> type, boolean each, BiFunction<Q, Map<String, R>, R> merge) {
+  /** Answers with what a request comes to, or with why it comes to nothing. */
+  private <Q extends Record, R extends Record> void carryOut(
+      Forwarded request, Class<Q> type, Function<Q, Future<R>> work) {
     Object body = request.message().body();
+    Future<R> done;
     try {
       if (closing) {
         throw RagbusException.of(Kind.UNAVAILABLE, "the service is shutting down");
       }
-      Q typed = typed(body, type);
-      List<Worker> asked = asked(typed);
-      if (asked.isEmpty()) {
-        throw noWorker();
-      }
-      long millis = Math.max(1, request.millisLeft(nanoClock.getAsLong()));
-      List<Future<Message<Object>>> answers =
-          asked.stream().map(worker -> send(worker, request, typed, 1, millis)).toList();
-      Future.join(answers)
-          .onComplete(
-              all -> {
-                try {
-                  R merged = merge.apply(typed, replies(asked, answers, each, millis));
-                  answer(
-                      request,
-                      body instanceof JsonObject ? JsonBodies.format(merged) : merged,
-                      new DeliveryOptions());
-                } catch (RagbusException failure) {
-                  fail(request, failure);
-                }
-              });
+      done = work.apply(typed(body, type));
     } catch (RagbusException refused) {
-      fail(request, refused);
+      done = Future.failedFuture(refused);
     }
+    done.onSuccess(
+            reply ->
+                answer(
+                    request,
+                    body instanceof JsonObject ? JsonBodies.format(reply) : reply,
+                    new DeliveryOptions()))
+        .onFailure(failure -> fail(request, Headers.typed(failure, 0)));
+  }
+
+  /**
+   * Asks workers side by side.
+   *
+   * @param passedOver failures that do not matter as long as one answers
+   * @return what they answer, by their ids
+   */
+  private <R extends Record> Future<Map<String, R>> askAll(
+      Forwarded request, Record body, List<Worker> asked, Predicate<RagbusException> passedOver) {
+    if (asked.isEmpty()) {
+      return Future.failedFuture(noWorker());
+    }
+    long millis = Math.max(1, request.millisLeft(nanoClock.getAsLong()));
+    List<Future<Message<Object>>> answers =
+        asked.stream().map(worker -> send(worker, request, body, 1, millis)).toList();
+    return Future.join(answers).transform(all -> replies(asked, answers, passedOver, millis));
   }
 
   private static <Q extends Record> Q typed(Object body, Class<Q> type) {
@@ -505,42 +667,55 @@ public final class Front {
     throw RagbusException.invalid("the body must be a JSON object or a " + type.getSimpleName());
   }
 
+  private List<Worker> toChange(Record request) {
+    return request instanceof ModelSpec spec
+        ? toChange(spec.modelName(), spec.workers())
+        : workers.staying();
+  }
+
   /**
    * All, but for a model that is to be on fewer: those that have it, then those with least to do.
+   *
+   * @param count on how many; anything but a number is for a worker to refuse
    */
-  private List<Worker> asked(Record request) {
-    List<Worker> serving = workers.serving();
-    if (!(request instanceof ModelSpec spec) || spec.workers() == null) {
-      return serving;
+  private List<Worker> toChange(Object model, Object count) {
+    if (!(count instanceof Integer most) || most < 1) {
+      return workers.staying();
     }
-    if (spec.workers() > serving.size()) {
+    List<Worker> serving = workers.serving();
+    if (most > serving.size()) {
       throw RagbusException.invalid(
-          "workers must be at most " + serving.size() + ", which are there, not " + spec.workers());
+          "workers must be at most " + serving.size() + ", which are there, not " + most);
     }
     return serving.stream()
         .sorted(
-            Comparator.comparing((Worker each) -> !each.told().models().contains(spec.modelName()))
+            Comparator.comparing((Worker each) -> !each.told().models().contains(model))
                 .thenComparingDouble(Worker::waitSeconds))
-        .limit(spec.workers())
+        .limit(most)
         .toList();
   }
 
   @SuppressWarnings("unchecked")
-  private static <R extends Record> Map<String, R> replies(
-      List<Worker> asked, List<Future<Message<Object>>> answers, boolean each, long millis) {
+  private static <R extends Record> Future<Map<String, R>> replies(
+      List<Worker> asked,
+      List<Future<Message<Object>>> answers,
+      Predicate<RagbusException> passedOver,
+      long millis) {
     Map<String, R> replies = new LinkedHashMap<>();
-    RagbusException failure = null;
+    List<RagbusException> failures = new ArrayList<>();
     for (int i = 0; i < asked.size(); i++) {
       if (answers.get(i).succeeded()) {
         replies.put(asked.get(i).id(), (R) answers.get(i).result().body());
       } else {
-        failure = Headers.typed(answers.get(i).cause(), millis);
+        failures.add(Headers.typed(answers.get(i).cause(), millis));
       }
     }
-    if (failure != null && (each || replies.isEmpty())) {
-      throw failure;
-    }
-    return replies;
+    Stream<RagbusException> telling =
+        replies.isEmpty() ? failures.stream() : failures.stream().filter(passedOver.negate());
+    return telling
+        .findFirst()
+        .<Future<Map<String, R>>>map(Future::failedFuture)
+        .orElseGet(() -> Future.succeededFuture(replies));
   }
 
   private void told(JsonObject body) {
@@ -555,19 +730,28 @@ public final class Front {
       // It is cut off, or has just joined: nothing can be sent to it before this node knows of it.
       return;
     }
+    if (!addresses.trusted(told)) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "a worker of node {0} does not know the secret of the cluster; it gets no requests",
+          told.node());
+      return;
+    }
     if (workers.told(told, nanoClock.getAsLong())) {
-      firstWorker.tryComplete();
       giveFunctions(told);
     }
-    if (processes != null) {
-      processes.serving(told.worker());
+    if (told.state() == Announcement.State.SERVING) {
+      firstWorker.tryComplete();
+      if (processes != null) {
+        processes.serving(told.worker());
+      }
     }
   }
 
   private void giveFunctions(Announcement newcomer) {
     Addresses there = addresses.of(newcomer.worker());
     for (FunctionSpec spec : registered.values()) {
-      if (!newcomer.functions().contains(spec.name())) {
+      if (spec.replace() || !newcomer.functions().contains(spec.name())) {
         DeliveryOptions delivery = new DeliveryOptions();
         addresses.prove(delivery.getHeaders(), newcomer.worker());
         vertx
@@ -587,6 +771,12 @@ public final class Front {
 
   private void tick() {
     long now = nanoClock.getAsLong();
+    long sinceTickNanos = now - tickNanos;
+    tickNanos = now;
+    if (sinceTickNanos > options.cluster().announceInterval().toNanos() + TICK_NANOS) {
+      // This process was stopped: what workers told meanwhile is yet to be read.
+      workers.nothingHeardFor(sinceTickNanos, now);
+    }
     for (Worker lost : workers.takeLost(new HashSet<>(cluster.getNodes()), now)) {
       gone(lost);
       if (processes != null) {
@@ -680,6 +870,7 @@ public final class Front {
     closing = true;
     vertx.cancelTimer(timer);
     ServedHere.end(vertx, at.prefix());
+    changesSentHere.stop();
     workers
         .all()
         .forEach(

@@ -19,14 +19,13 @@ final class Headers {
   private Headers() {}
 
   /** The time that a request has; a header that is malformed is left for the worker to refuse. */
-  static long timeoutMillis(MultiMap headers, Duration maxTimeout) {
+  static long timeoutMillis(MultiMap headers, Duration timeout, Duration maxTimeout) {
     String header = headers.get(Addresses.TIMEOUT_HEADER);
-    long most = maxTimeout.toMillis();
     try {
-      long millis = header == null ? most : Long.parseLong(header);
-      return millis > 0 ? Math.min(millis, most) : most;
+      long millis = header == null ? 0 : Long.parseLong(header);
+      return millis > 0 ? Math.min(millis, maxTimeout.toMillis()) : timeout.toMillis();
     } catch (NumberFormatException malformed) {
-      return most;
+      return timeout.toMillis();
     }
   }
 

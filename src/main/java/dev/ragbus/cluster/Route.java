@@ -8,20 +8,24 @@ import java.util.List;
 import java.util.function.Function;
 
 /**
- * How a front passes on one kind of request.
+ * How a front passes on a request.
  *
  * @param name what its meters are called
  * @param address its address, public and of a worker
  * @param target which workers may have it
- * @param maxTimeout the time that a request has when it brings none, and the most it may bring
+ * @param timeout the time that a request has when it brings none
+ * @param maxTimeout the most it may bring
  * @param repeatable whether doing it twice does no harm
  */
 record Route(
     String name,
     Function<Addresses, String> address,
     Target target,
+    Duration timeout,
     Duration maxTimeout,
     boolean repeatable) {
+  /** Where the worker knows how long a request may take, and a front does not. */
+  static final Duration LONGEST = Duration.ofDays(1);
 
   /** Which workers may have a request. */
   enum Target {
@@ -49,6 +53,11 @@ record Route(
     /** What a default model is for, as workers announce it; null where there is none. */
     String use() {
       return use;
+    }
+
+    /** Whether it waits at a worker in the queue that the worker tells of. */
+    boolean queued() {
+      return use != null;
     }
 
     /** The preference list for the default model. */

@@ -64,6 +64,11 @@ final class Worker implements Router.Candidate {
     backlog.announced(announcement.tokens(), announcement.tokensPerSecond());
   }
 
+  /** For so long nothing could be heard of it. */
+  void nothingHeardFor(long nanos, long nowNanos) {
+    toldNanos += Math.min(nanos, quietNanos(nowNanos));
+  }
+
   /** How long it has told nothing. */
   long quietNanos(long nowNanos) {
     return nowNanos - toldNanos;
@@ -125,6 +130,11 @@ final class Worker implements Router.Candidate {
   /** Whether it takes requests. */
   boolean serving() {
     return told.state() == Announcement.State.SERVING && !leaving;
+  }
+
+  /** Whether it is to go on, though it may be down or silent for now. */
+  boolean staying() {
+    return told.state() != Announcement.State.DRAINING && !leaving;
   }
 
   /** Whether it would refuse so many more tokens. */

@@ -185,6 +185,10 @@ record WorkerCommand(
     properties.put("ragbus.cluster.enabled", "true");
     properties.put("ragbus.cluster.role", "worker");
     properties.put("ragbus.cluster.isolation", "none");
+    // The port that the options may name is the front's.
+    properties.put("ragbus.cluster.bus_port", "0");
+    ClusterSecret.ofProcesses(options)
+        .ifPresent(secret -> properties.put("ragbus.cluster.secret", secret));
     JsonObject input =
         new JsonObject()
             .put("config", config)

@@ -6,12 +6,8 @@ import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
-import java.io.File;
-import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -22,14 +18,13 @@ import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 /**
  * The worker processes of a front: as many as {@code cluster.workers} are kept running. One that
  * dies is started again as {@link RestartPolicy} says; one whose {@link WorkerTerm} is over gets
  * its replacement first, and when that serves is asked to drain (SIGTERM) and killed if it has not
- * gone {@code lanes.drain_timeout} and 5 s later; only one at a time is replaced.
+ * gone {@code lanes.drain_timeout} and 5 s later; only one at a time is replaced, and a replacement
+ * that does not serve within 10 minutes is killed.
  *
  * <p>Each process has an id of its own, which no other has had, in whatever cluster. Belongs to the
  * context that it is made on, whose event loop alone may use it, and never blocks it.
@@ -82,21 +77,27 @@ final class WorkerProcesses {
    * @param look how often it is looked whether a term is over
    * @param grace how much longer than {@code lanes.drain_timeout} a process may take to end before
    *     it is killed
+   * @param late how often it is told of a process that does not come to serve
+   * @param replacement how long a replacement may take to serve before it is killed
    * @param restarts how fast restarts follow
    */
-  record Pace(Duration look, Duration grace, RestartPolicy.Pace restarts) {
+  record Pace(
+      Duration look,
+      Duration grace,
+      Duration late,
+      Duration replacement,
+      RestartPolicy.Pace restarts) {
     static final Pace DEFAULT =
-        new Pace(Duration.ofSeconds(1), Duration.ofSeconds(5), RestartPolicy.Pace.DEFAULT);
+        new Pace(
+            Duration.ofSeconds(1),
+            Duration.ofSeconds(5),
+            Duration.ofMinutes(1),
+            Duration.ofMinutes(10),
+            RestartPolicy.Pace.DEFAULT);
   }
 
   private static final Logger LOGGER = System.getLogger(WorkerProcesses.class.getName());
 
-  /** Of what the processes print. */
-  private static final Logger OUTPUT = System.getLogger("dev.ragbus.worker");
-
-  private static final Pattern RESIDENT = Pattern.compile("VmRSS:\\s+(\\d+) kB");
-  private static final int SIGTERM = 15;
-  private static final int LAST_SIGNAL = 64;
   private static final long NO_TIMER = -1;
 
   private final Vertx vertx;
@@ -140,30 +141,25 @@ final class WorkerProcesses {
     }
   }
 
-  /** A process. */
+  /** A process and its place. */
   private static final class Child {
-    final String id;
+    final WorkerProcess process;
     final Place place;
-    final WorkerCommand command;
-    final long startedNanos;
     final Promise<Void> gone = Promise.promise();
     State state = State.STARTING;
     boolean hasServed;
     long servingNanos;
-    Process process;
-    Future<String> output = Future.succeededFuture("");
-    String killedFor;
-    long killTimer = NO_TIMER;
 
-    Child(String id, Place place, WorkerCommand command, long startedNanos) {
-      this.id = id;
+    /** Runs until it serves, is to go or has gone. */
+    long lateTimer = NO_TIMER;
+
+    Child(WorkerProcess process, Place place) {
+      this.process = process;
       this.place = place;
-      this.command = command;
-      this.startedNanos = startedNanos;
     }
 
-    long pid() {
-      return process == null ? 0 : process.pid();
+    String id() {
+      return process.id();
     }
 
     Duration served(long nowNanos) {
@@ -226,6 +222,7 @@ final class WorkerProcesses {
     if (child == null || child.state != State.STARTING) {
       return;
     }
+    vertx.cancelTimer(child.lateTimer);
     child.state = State.SERVING;
     child.hasServed = true;
     child.servingNanos = nanos.getAsLong();
@@ -248,8 +245,7 @@ final class WorkerProcesses {
   void kill(String workerId, String reason) {
     Child child = children.get(workerId);
     if (child != null) {
-      child.killedFor = reason;
-      killProcess(child);
+      child.process.kill(reason);
     }
   }
 
@@ -275,9 +271,14 @@ final class WorkerProcesses {
   }
 
   private Worker told(Child child) {
-    Duration age = Duration.ofNanos(nanos.getAsLong() - child.startedNanos);
     Place place = child.place;
-    return new Worker(child.id, child.pid(), child.state, place.restarts, age, place.lastExit);
+    return new Worker(
+        child.id(),
+        child.process.pid(),
+        child.state,
+        place.restarts,
+        child.process.age(),
+        place.lastExit);
   }
 
   /** Why a worker is not started any more; empty while all are. */
@@ -319,59 +320,31 @@ final class WorkerProcesses {
   private Child launch(Place place) {
     place.processes++;
     String id = "w" + place.number + "." + place.processes + "-" + suffix;
-    Child child = new Child(id, place, commands.apply(id), nanos.getAsLong());
+    Child child = new Child(new WorkerProcess(vertx, id, commands.apply(id), nanos), place);
     place.lastId = id;
     children.put(id, child);
-    context
-        .executeBlocking(child.command::start, false)
-        .onSuccess(process -> started(child, process))
-        .onFailure(failure -> ended(child, false, "no process: " + failure));
+    child.lateTimer = vertx.setPeriodic(pace.late.toMillis(), timer -> late(child));
+    child.process.start(end -> ended(child, end));
     return child;
   }
 
-  private void started(Child child, Process process) {
-    child.process = process;
-    child.output =
-        Future.fromCompletionStage(
-            WorkerOutput.read(
-                process,
-                "ragbus-output-" + child.id,
-                line -> OUTPUT.log(Level.INFO, child.id + ": " + line),
-                nanos),
-            context);
-    Future.fromCompletionStage(process.onExit(), context)
-        .onSuccess(gone -> ended(child, gone.exitValue()));
-    if (child.state == State.DRAINING) {
-      terminate(child);
-      return;
+  /** A first process may be making the Python environment, which takes as long as it takes. */
+  private void late(Child child) {
+    Duration age = child.process.age();
+    String serves = "it has not come to serve within " + age.toSeconds() + " s";
+    LOGGER.log(
+        Level.WARNING,
+        "worker " + child.id() + " (process " + child.process.pid() + "): " + serves);
+    if (child.place.replacement == child && age.compareTo(pace.replacement) >= 0) {
+      child.process.kill(serves);
     }
-    LOGGER.log(Level.INFO, "worker " + child.id + " is process " + process.pid());
-    context
-        .executeBlocking(
-            () -> {
-              child.command.handOver(process);
-              return null;
-            },
-            false)
-        // It has ended, which is told otherwise.
-        .onFailure(failure -> LOGGER.log(Level.DEBUG, child.id + " took no input", failure));
   }
 
-  private void ended(Child child, int exitCode) {
-    // What the shell says too: 128 and the number of the signal that ended it.
-    int number = exitCode - 128;
-    String signal = number > 0 && number <= LAST_SIGNAL ? " (signal " + number + ")" : "";
-    String killed = child.killedFor == null ? "" : ", killed: " + child.killedFor;
-    // One that has not come to serve need not know the signal yet, and has nothing to answer.
-    boolean inOrder = exitCode == 0 || (number == SIGTERM && !child.hasServed);
-    ended(child, inOrder, "exit code " + exitCode + signal + killed);
-  }
-
-  private void ended(Child child, boolean inOrder, String how) {
+  private void ended(Child child, WorkerProcess.End end) {
     Place place = child.place;
-    children.remove(child.id);
-    vertx.cancelTimer(child.killTimer);
-    place.lastExit = how;
+    children.remove(child.id());
+    vertx.cancelTimer(child.lateTimer);
+    place.lastExit = end.how();
     boolean asked = child.state == State.DRAINING;
     if (asked && place.current == child) {
       place.current = null;
@@ -379,12 +352,14 @@ final class WorkerProcesses {
     if (asked && place.replacement == child) {
       place.replacement = null;
     }
+    // One that has not come to serve has nothing to answer.
+    boolean inOrder = end.cleanly() || (end.terminated() && !child.hasServed);
     if (asked && inOrder) {
-      LOGGER.log(Level.INFO, "worker " + child.id + " has drained");
+      LOGGER.log(Level.INFO, "worker " + child.id() + " has drained");
     } else {
-      String next = asked ? "it was draining" : next(child, how);
-      listener.lost(child.id, how);
-      report(child, how, next);
+      String next = asked ? "it was draining" : next(child, end.how());
+      listener.lost(child.id(), end.how());
+      child.process.report(end, next);
     }
     child.gone.complete();
   }
@@ -422,30 +397,6 @@ final class WorkerProcesses {
     place.current = launch(place);
   }
 
-  /** Says what there is to know, as soon as all that the process printed has been read. */
-  private void report(Child child, String how, String next) {
-    File report = child.command.report(child.pid());
-    child.output.onComplete(
-        tail ->
-            context
-                .executeBlocking(report::exists, false)
-                .onSuccess(
-                    crashed ->
-                        LOGGER.log(
-                            Level.ERROR,
-                            "worker "
-                                + child.id
-                                + " (process "
-                                + child.pid()
-                                + ") has ended with "
-                                + how
-                                + "; "
-                                + next
-                                + (crashed ? "; Java's report is " + report : "")
-                                + "; it printed last:\n"
-                                + tail.result())));
-  }
-
   private boolean replacing() {
     return children.values().stream()
         .anyMatch(child -> child.state == State.DRAINING || child.place.replacement == child);
@@ -455,7 +406,7 @@ final class WorkerProcesses {
     Map<Child, Long> pids = new HashMap<>();
     for (Place place : places) {
       if (place.current != null && place.current.state == State.SERVING) {
-        pids.put(place.current, place.current.pid());
+        pids.put(place.current, place.current.process.pid());
       }
     }
     context
@@ -466,19 +417,8 @@ final class WorkerProcesses {
 
   private static Map<Child, Long> residentBytes(Map<Child, Long> pids) {
     Map<Child, Long> bytes = new HashMap<>();
-    pids.forEach((child, pid) -> bytes.put(child, residentBytes(pid)));
+    pids.forEach((child, pid) -> bytes.put(child, WorkerProcess.residentBytes(pid)));
     return bytes;
-  }
-
-  /** As Linux tells it; 0 elsewhere, and for a process that has gone. */
-  private static long residentBytes(long pid) {
-    try {
-      Matcher found =
-          RESIDENT.matcher(Files.readString(Path.of("/proc", Long.toString(pid), "status")));
-      return found.find() ? Long.parseLong(found.group(1)) * 1024 : 0;
-    } catch (IOException e) {
-      return 0;
-    }
   }
 
   private void replaceOne(Map<Child, Long> residentBytes) {
@@ -496,11 +436,11 @@ final class WorkerProcesses {
       }
       String reason =
           term.over(
-              Duration.ofNanos(now - child.startedNanos),
-              listener.requests(child.id),
+              child.process.age(),
+              listener.requests(child.id()),
               residentBytes.getOrDefault(child, 0L));
       if (reason != null) {
-        LOGGER.log(Level.INFO, "worker " + child.id + " is replaced: " + reason);
+        LOGGER.log(Level.INFO, "worker " + child.id() + " is replaced: " + reason);
         place.replacement = launch(place);
       }
     }
@@ -510,38 +450,9 @@ final class WorkerProcesses {
     if (child.state == State.DRAINING) {
       return;
     }
+    vertx.cancelTimer(child.lateTimer);
     child.state = State.DRAINING;
-    listener.leaving(child.id);
-    if (child.process != null) {
-      terminate(child);
-    }
-  }
-
-  private void terminate(Child child) {
-    // Process.destroy would close the pipes as well, whose end tells a worker to end at once.
-    child.process.toHandle().destroy();
-    child.killTimer =
-        vertx.setTimer(
-            patience.toMillis(),
-            timer -> {
-              child.killedFor = "not gone after " + patience.toMillis() + " ms";
-              killProcess(child);
-            });
-  }
-
-  /** With what it has started; looking for that takes a while. */
-  private void killProcess(Child child) {
-    if (child.process == null) {
-      return;
-    }
-    context
-        .executeBlocking(
-            () -> {
-              child.process.descendants().forEach(ProcessHandle::destroyForcibly);
-              child.process.toHandle().destroyForcibly();
-              return null;
-            },
-            false)
-        .onFailure(failure -> LOGGER.log(Level.WARNING, child.id + " was not killed", failure));
+    listener.leaving(child.id());
+    child.process.terminate(patience);
   }
 }

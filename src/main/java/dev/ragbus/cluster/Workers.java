@@ -47,15 +47,8 @@ final class Workers {
     this.intervalNanos = intervalNanos;
   }
 
-  /** Takes what a worker has told of itself; true where it is new. */
+  /** Takes what a worker that is trusted has told of itself; true where it is new. */
   boolean told(Announcement told, long nowNanos) {
-    if (!addresses.trusted(told)) {
-      LOG.log(
-          System.Logger.Level.WARNING,
-          "a worker of node {0} does not know the secret of the cluster; it gets no requests",
-          told.node());
-      return false;
-    }
     Worker worker = known.get(told.worker());
     boolean isNew = worker == null;
     if (isNew) {
@@ -66,6 +59,11 @@ final class Workers {
     worker.told(told, nowNanos);
     loading.keySet().removeAll(told.models());
     return isNew;
+  }
+
+  /** The front itself has heard nothing for a while: that is no silence of the workers. */
+  void nothingHeardFor(long nanos, long nowNanos) {
+    known.values().forEach(each -> each.nothingHeardFor(nanos, nowNanos));
   }
 
   /**
@@ -124,6 +122,11 @@ final class Workers {
     List<Worker> heard =
         known.values().stream().filter(each -> each.serving() && each.known()).toList();
     return heard.isEmpty() ? known.values().stream().filter(Worker::serving).toList() : heard;
+  }
+
+  /** Those that what is changed now must reach, whether or not they take requests for now. */
+  List<Worker> staying() {
+    return known.values().stream().filter(Worker::staying).toList();
   }
 
   /** Those of the serving that may have a request. */

@@ -203,6 +203,7 @@ class ClusterIT {
     Ranking ranking =
         Await.result(ragbus.rerank("cat sounds", List.of("Stocks fell.", "Cats purr.")));
     assertThat(ranking.rankedResults().get(0).text()).isEqualTo("Cats purr.");
+    thePlainFunctionsDoWhatTheirAddressesDo();
 
     Load load = new Load().start();
     load.goOn(100);
@@ -214,6 +215,24 @@ class ClusterIT {
     load.end();
     System.out.printf("the death was seen after %d ms%n", seenMillis);
     assertThat(load.failed).isEmpty();
+  }
+
+  private void thePlainFunctionsDoWhatTheirAddressesDo() {
+    JsonObject listed = result("list_models");
+    assertThat(listed.getInteger("total_count"))
+        .isEqualTo(Await.result(ragbus.listModels()).totalCount());
+    String model = Await.result(ragbus.embed(EmbedRequest.of("x"))).model();
+    assertThat(result("load_model", model).getString("status")).isEqualTo("already_loaded");
+    assertThat(result("load_model", model, "no-type").getString("error"))
+        .isEqualTo("Unknown model type: no-type");
+    assertThat(result("embed_texts", List.of("x", "y"), model).getInteger("count")).isEqualTo(2);
+    assertThat(result("rerank_texts", "cats", List.of("x")).getString("query")).isEqualTo("cats");
+    assertThat(result("clear_cache", "no model").getJsonArray("cleared_models")).isEmpty();
+    assertThat(Await.ragbusFailure(ragbus.call("load_model")).kind()).isEqualTo(Kind.INVALID);
+  }
+
+  private JsonObject result(String function, Object... args) {
+    return Await.result(ragbus.call(function, args)).toJson().getJsonObject("result");
   }
 
   @Test

@@ -34,11 +34,17 @@ class ClusterNodeTest {
   }
 
   private Vertx join(JsonObject cluster) {
-    RagbusOptions options =
-        RagbusOptions.from(
-            new JsonObject()
-                .put("bus", new JsonObject().put("address_prefix", prefix))
-                .put("cluster", cluster.put("enabled", true)));
+    return joinBy(config(cluster.put("enabled", true)));
+  }
+
+  private JsonObject config(JsonObject cluster) {
+    return new JsonObject()
+        .put("bus", new JsonObject().put("address_prefix", prefix))
+        .put("cluster", cluster);
+  }
+
+  private Vertx joinBy(JsonObject config) {
+    RagbusOptions options = RagbusOptions.from(config);
     Vertx node =
         Await.result(ClusterNode.join(new VertxOptions().setEventLoopPoolSize(2), options));
     nodes.add(node);
@@ -65,6 +71,30 @@ class ClusterNodeTest {
     assertThat(members(one)).hasSize(2).containsExactlyInAnyOrderElementsOf(members(same));
     assertThat(members(other)).hasSize(1);
     assertThat(members(without)).hasSize(1);
+  }
+
+  @Test
+  void applicationsWithWorkerProcessesOfTheirOwnDoNotMeet() throws Exception {
+    JsonObject config = config(new JsonObject().put("isolation", "process"));
+    Vertx front = joinBy(config);
+    Vertx without = join(new JsonObject());
+    Process another =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Xmx128m",
+                "-cp",
+                System.getProperty("java.class.path"),
+                NodeMain.class.getName(),
+                config.encode())
+            .redirectError(ProcessBuilder.Redirect.DISCARD)
+            .start();
+    try {
+      assertThat(another.inputReader().lines()).contains("nodes 1");
+      assertThat(members(front)).hasSize(1);
+      assertThat(members(without)).hasSize(1);
+    } finally {
+      another.destroyForcibly();
+    }
   }
 
   @Test

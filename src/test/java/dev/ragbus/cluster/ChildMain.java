@@ -25,6 +25,7 @@ public final class ChildMain {
     List<byte[]> leak = new ArrayList<>();
     switch (args[0]) {
       case "lives" -> endOn(0);
+      case "mute" -> awaitEnd();
       case "ends" -> System.exit(3);
       case "stubborn" ->
           Runtime.getRuntime().addShutdownHook(new Thread(ChildMain::neverReturn, "stubborn"));
@@ -53,10 +54,14 @@ public final class ChildMain {
     }
     System.out.println("input " + readLine());
     System.out.println(SERVING);
+    awaitEnd();
+    Runtime.getRuntime().halt(1 + leak.size());
+  }
+
+  private static void awaitEnd() throws IOException {
     while (System.in.read() >= 0) {
       // The front lives.
     }
-    Runtime.getRuntime().halt(1 + leak.size());
   }
 
   private static String readLine() throws IOException {

@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
@@ -49,6 +50,41 @@ class ClusterSecretTest {
     ClusterSecret none = ClusterSecret.of(RagbusOptions.defaults().cluster());
     assertThat(none.proof("said")).isNull();
     assertThat(none.proves(null, "said")).isTrue();
+  }
+
+  @Test
+  void aFrontWhoseOnlyOtherNodesAreItsProcessesSharesASecretWithThemAlone() {
+    JsonObject alone = new JsonObject().put("isolation", "process");
+    String proof = of(alone).proof("said");
+    assertThat(of(alone).proves(proof, "said")).as("a worker of it").isTrue();
+    JsonObject theirs = properties(alone);
+    assertThat(theirs.getString("ragbus.cluster.secret")).hasSizeGreaterThan(30);
+    assertThat(secret("secret", theirs.getString("ragbus.cluster.secret")).proof("said"))
+        .isEqualTo(proof);
+
+    JsonObject given = alone.copy().put("secret", "a-secret-of-letters");
+    assertThat(of(given).proof("said"))
+        .isEqualTo(secret("secret", "a-secret-of-letters").proof("said"));
+    assertThat(properties(given).containsKey("ragbus.cluster.secret")).isFalse();
+    assertThat(of(alone.copy().put("enabled", true)).proof("said")).isNull();
+  }
+
+  private static ClusterSecret of(JsonObject cluster) {
+    return ClusterSecret.of(options(cluster));
+  }
+
+  private static RagbusOptions.Cluster options(JsonObject cluster) {
+    return RagbusOptions.from(new JsonObject().put("cluster", cluster)).cluster();
+  }
+
+  /** Those that a worker of a front is started with. */
+  private static JsonObject properties(JsonObject cluster) {
+    WorkerCommand.Jvm jvm =
+        new WorkerCommand.Jvm(Path.of("/java"), "a.jar", "", false, List.of(), Map.of());
+    return WorkerCommand.of(
+            jvm, options(cluster), new JsonObject(), Map.of(), Path.of("/crashes"), "w")
+        .input()
+        .getJsonObject("properties");
   }
 
   @Test

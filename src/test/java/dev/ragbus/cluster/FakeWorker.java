@@ -69,9 +69,16 @@ final class FakeWorker {
 
   /** Serves the addresses of a worker and tells of it. */
   static FakeWorker start(Vertx vertx, RagbusOptions options, String id) {
+    return start(vertx, options, id, UnaryOperator.identity());
+  }
+
+  /** The same with a change of what it tells first. */
+  static FakeWorker start(
+      Vertx vertx, RagbusOptions options, String id, UnaryOperator<Announcement> change) {
     WorkerAddresses addresses =
         new WorkerAddresses(options.bus().addressPrefix(), ClusterSecret.of(options.cluster()));
     FakeWorker worker = new FakeWorker(vertx, addresses, id, options.cluster().announceInterval());
+    worker.told.updateAndGet(change);
     JsonObject config =
         new JsonObject()
             .put("bus", new JsonObject().put("address_prefix", addresses.of(id).prefix()));

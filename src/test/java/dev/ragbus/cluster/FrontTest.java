@@ -9,6 +9,7 @@ import dev.ragbus.Await;
 import dev.ragbus.EmbedRequest;
 import dev.ragbus.Embeddings;
 import dev.ragbus.FunctionCall;
+import dev.ragbus.FunctionSpec;
 import dev.ragbus.Health;
 import dev.ragbus.JsonBodies;
 import dev.ragbus.ModelSpec;
@@ -17,8 +18,10 @@ import dev.ragbus.Ragbus;
 import dev.ragbus.RagbusException;
 import dev.ragbus.RagbusException.Kind;
 import dev.ragbus.RagbusOptions;
+import dev.ragbus.RerankRequest;
 import dev.ragbus.Stats;
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.eventbus.ReplyException;
 import io.vertx.core.json.JsonArray;
@@ -27,7 +30,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterAll;
@@ -54,6 +59,7 @@ class FrontTest {
   private static final class Meters implements FrontMeters, FrontMeters.Operation {
     private final Map<Kind, Integer> repeated = new ConcurrentHashMap<>();
     private volatile int serving;
+    private volatile int fewest = Integer.MAX_VALUE;
 
     @Override
     public Operation operation(String name) {
@@ -73,6 +79,7 @@ class FrontTest {
     @Override
     public void workers(int serving, int others) {
       this.serving = serving;
+      this.fewest = Math.min(fewest, serving);
     }
 
     @Override
@@ -104,7 +111,10 @@ class FrontTest {
   }
 
   private RagbusOptions options(String clusterOptions, String... embedding) {
-    JsonObject cluster = new JsonObject(clusterOptions.replace('\'', '"')).put("enabled", true);
+    JsonObject cluster = new JsonObject(clusterOptions.replace('\'', '"'));
+    if (!cluster.containsKey("enabled")) {
+      cluster.put("enabled", true);
+    }
     if (!cluster.containsKey("announce_interval")) {
       cluster.put("announce_interval", "100ms");
     }
@@ -339,6 +349,38 @@ class FrontTest {
   }
 
   @Test
+  void whatIsNotQueuedForAModelGoesToAFullWorkerToo() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a").tells(told -> with(told, 100, 0));
+    seen(1);
+    assertThat(Await.ragbusFailure(ragbus.embed(EmbedRequest.of("x"))).kind())
+        .isEqualTo(Kind.OVERLOADED);
+    assertThat(Await.result(ragbus.call(FunctionCall.of("echo", 1))).result())
+        .isEqualTo(List.of(1));
+    assertThat(Await.result(ragbus.model("fake")).modelName()).isEqualTo("fake");
+  }
+
+  @Test
+  void aCallOfAFunctionHasTheTimeThatItBringsOrThatOfItsFunction() {
+    JsonObject echo = new JsonObject().put("echo", new JsonObject().put("timeout", "45s"));
+    JsonObject config = options("{}").toJson();
+    config.getJsonObject("python").put("functions", echo);
+    RagbusOptions options = RagbusOptions.from(config);
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    seen(1);
+    Await.result(ragbus.withTimeout(Duration.ofHours(3)).call(FunctionCall.of("other")));
+    Await.result(ragbus.withTimeout(Duration.ofDays(30)).call(FunctionCall.of("other")));
+    String address = new Addresses(prefix).callFunction();
+    for (String function : List.of("echo", "other")) {
+      Await.result(frontNode.eventBus().request(address, FunctionCall.of(function)));
+    }
+    List<Long> seconds = a.service().timeouts.stream().map(ms -> (ms + 999) / 1_000).toList();
+    assertThat(seconds).containsExactly(10_800L, 86_400L, 45L, 30L);
+  }
+
+  @Test
   void whatAWorkerRefusesAnotherGets() {
     RagbusOptions options = options("{}");
     front(options);
@@ -409,14 +451,60 @@ class FrontTest {
     seen(1);
     Await.result(ragbus.embed(EmbedRequest.of("x")));
     assertThat(asked(a)).isZero();
-    addedNanos.addAndGet(Duration.ofSeconds(2).toNanos());
+    meters.fewest = Integer.MAX_VALUE;
+    // As when the front itself was stopped for so long.
+    addedNanos.addAndGet(Duration.ofSeconds(20).toNanos());
     await()
         .untilAsserted(
             () ->
                 assertThat(Await.result(ragbus.health()).checks())
                     .extracting(Health.Check::id)
                     .containsExactly("workers", "worker b"));
+    assertThat(meters.fewest).as("the other was there all the time").isEqualTo(1);
     assertThat(asked(b)).isEqualTo(1);
+  }
+
+  @Test
+  void aStreamThatMayHaveBegunIsNotBegunAgain() {
+    RagbusOptions options = options("{}");
+    Front front = front(options);
+    Queue<String> asked = new ConcurrentLinkedQueue<>();
+    WorkerAddresses addresses = new WorkerAddresses(prefix, ClusterSecret.of(options.cluster()));
+    Promise<String> at = Promise.promise();
+    for (FakeWorker worker : List.of(worker(nodeA, options, "a"), worker(nodeB, options, "b"))) {
+      Await.result(
+          worker
+              .vertx()
+              .eventBus()
+              .consumer(
+                  addresses.of(worker.id()).rerankStream(),
+                  message -> {
+                    asked.add(worker.id());
+                    at.tryComplete(worker.id());
+                  })
+              .completion());
+    }
+    seen(2);
+    Future<?> stream = ragbus.rerankStream(RerankRequest.of("q", List.of("x")));
+    String first = Await.result(at.future());
+    onLoop(frontNode, () -> front.lost(first));
+    RagbusException lost = Await.ragbusFailure(stream);
+    assertThat(lost.kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(lost.retryable()).as("by the caller, who knows which is which").isTrue();
+    assertThat(asked).containsExactly(first);
+  }
+
+  @Test
+  void itIsInitializedOnceAWorkerTakesRequests() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a =
+        FakeWorker.start(nodeA, options, "a", told -> with(told, Announcement.State.DOWN));
+    workers.add(a);
+    await().until(() -> Await.result(ragbus.health()).checks().size() == 2);
+    assertThat(Await.result(ragbus.health()).initialized()).isFalse();
+    a.tells(told -> with(told, Announcement.State.SERVING));
+    await().until(() -> Await.result(ragbus.health()).initialized());
   }
 
   @Test
@@ -456,6 +544,67 @@ class FrontTest {
   }
 
   @Test
+  void aChangeIsForThoseTooThatAreDownOrSilentForNow() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b");
+    FakeWorker c = worker(nodeB, options, "c");
+    FakeWorker d = worker(nodeB, options, "d");
+    seen(4);
+    b.tells(told -> with(told, Announcement.State.DOWN));
+    c.silent();
+    d.tells(told -> with(told, Announcement.State.DRAINING));
+    seen(1);
+    Await.result(ragbus.unregister("echo"));
+    assertThat(b.service().ids).hasSize(1);
+    assertThat(c.service().ids).hasSize(1);
+    assertThat(d.service().ids).isEmpty();
+  }
+
+  @Test
+  void aChangeThatOneFailsHasFailedAndMayBeAskedForAgain() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+    b.service().failsToUnregister(Kind.LANE_LOST);
+    assertThat(Await.ragbusFailure(ragbus.unregister("echo")).kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(a.service().ids).hasSize(1);
+
+    b.service().failsToUnregister(Kind.FUNCTION_NOT_FOUND);
+    assertThat(Await.result(ragbus.unregister("echo")).name()).isEqualTo("echo");
+    a.service().failsToUnregister(Kind.FUNCTION_NOT_FOUND);
+    assertThat(Await.ragbusFailure(ragbus.unregister("echo")).kind())
+        .isEqualTo(Kind.FUNCTION_NOT_FOUND);
+  }
+
+  @Test
+  void oneThatComesLaterGetsTheFunctionsThatWereRegistered() {
+    RagbusOptions options = options("{}");
+    front(options);
+    worker(nodeA, options, "a");
+    seen(1);
+    FunctionSpec other = FunctionSpec.ofModule("other", "m:f");
+    FunctionSpec echo = FunctionSpec.ofModule("echo", "m:f");
+    Await.result(ragbus.register(other));
+    Await.result(ragbus.register(echo.withReplace(true)));
+    Await.ragbusFailure(ragbus.register(FunctionSpec.ofModule("refused", "m:f")));
+    Await.ragbusFailure(ragbus.register(FunctionSpec.ofModule("refused", "m:f")));
+    Future<?> registering = ragbus.register(FunctionSpec.ofModule("hold", "m:f"));
+    FakeWorker b = worker(nodeB, options, "b");
+    seen(2);
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(b.service().registered)
+                    .as("one replaces its own, one is under way")
+                    .containsExactly("other", "echo", "hold"));
+    assertThat(registering.isComplete()).isFalse();
+  }
+
+  @Test
   void whatAllWorkersSayIsOneAnswer() {
     RagbusOptions options = options("{}");
     front(options);
@@ -473,6 +622,95 @@ class FrontTest {
   }
 
   @Test
+  void theModelFunctionsGoToAllWorkersByTheirNamesToo() {
+    RagbusOptions options = options("{}");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a");
+    FakeWorker b = worker(nodeB, options, "b").tells(told -> with(told, 0, 50_000));
+    seen(2);
+    assertThat(Await.result(ragbus.call("load_model", "m")).toJson())
+        .isEqualTo(
+            new JsonObject()
+                .put(
+                    "result",
+                    JsonBodies.format(
+                        Await.result(ragbus.loadModel(ModelSpec.of("m", ModelType.EMBEDDING))))));
+    assertThat(a.service().ids).hasSize(2);
+    assertThat(b.service().ids).hasSize(2);
+
+    JsonObject once =
+        new JsonObject()
+            .put("name", "load_model")
+            .put("args", new JsonObject().put("model_name", "m").put("workers", 1));
+    assertThat(called(once).getString("cache_key")).isEqualTo("embedding:m");
+    assertThat(a.service().ids).hasSize(3);
+    assertThat(b.service().ids).hasSize(2);
+
+    JsonObject listed = called(new JsonObject().put("name", "list_models"));
+    assertThat(listed.getInteger("total_count")).isEqualTo(3);
+    assertThat(listed.getJsonArray("cached_models"))
+        .allSatisfy(
+            model ->
+                assertThat(((JsonObject) model).getInteger("memory_bytes"))
+                    .as("of two workers")
+                    .isEqualTo(2));
+    assertThat(Await.result(ragbus.call("clear_cache", "m")).toJson().getJsonObject("result"))
+        .isEqualTo(JsonBodies.format(Await.result(ragbus.clearModels("m"))));
+    assertThat(Await.result(ragbus.call("clear_cache", "raises")).result())
+        .isEqualTo(Map.of("error", "no such file", "error_type", "OSError"));
+    assertThat(Await.ragbusFailure(ragbus.call("load_model", "unknown")).kind())
+        .isEqualTo(Kind.MODEL_NOT_FOUND);
+  }
+
+  /** The result of a call in JSON. */
+  private JsonObject called(JsonObject call) {
+    return Await.result(
+            frontNode.eventBus().<JsonObject>request(new Addresses(prefix).callFunction(), call))
+        .body()
+        .getJsonObject("result");
+  }
+
+  @Test
+  void textsGoTheSameWayByTheNamesOfTheirFunctions() {
+    RagbusOptions options = options("{}", "first", "second");
+    front(options);
+    FakeWorker a = worker(nodeA, options, "a").tells(told -> with(told, "second", "rare"));
+    FakeWorker b = worker(nodeB, options, "b").tells(told -> with(told, "first", "first"));
+    seen(2);
+    List<String> texts = List.of("x");
+    for (int i = 0; i < 5; i++) {
+      Await.result(ragbus.call("embed_texts", texts));
+    }
+    assertThat(a.service().ids).isEmpty();
+    assertThat(b.service().ids).hasSize(5);
+    Map<String, Object> named = Map.of("texts", texts, "model", "rare");
+    Await.result(ragbus.call(FunctionCall.of("embed_texts", texts, "rare")));
+    Await.result(ragbus.call(FunctionCall.of("embed_texts", texts).withKwargs(named)));
+    Await.result(ragbus.call(FunctionCall.of("rerank_texts", "query", texts, "rare")));
+    Await.result(ragbus.call(new FunctionCall("embed_texts", named, null)));
+    assertThat(a.service().ids).hasSize(4);
+
+    b.tells(told -> with(told, "second", "rare"));
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(Await.ragbusFailure(ragbus.call("embed_texts", texts)).kind())
+                    .isEqualTo(Kind.UNAVAILABLE));
+    Throwable lost =
+        Await.failure(
+            ragbus.call(FunctionCall.of("embed_texts", List.of("fail:LANE_LOST"), "rare")));
+    assertThat(((RagbusException) lost).kind()).isEqualTo(Kind.LANE_LOST);
+    assertThat(meters.repeated).as("both were asked").containsEntry(Kind.LANE_LOST, 1);
+    a.tells(told -> with(told, 100, 0));
+    b.tells(told -> with(told, 100, 0));
+    await()
+        .untilAsserted(
+            () ->
+                assertThat(Await.ragbusFailure(ragbus.call("embed_texts", texts, "rare")).kind())
+                    .isEqualTo(Kind.OVERLOADED));
+  }
+
+  @Test
   void otherNodesMayUseItButNotChangeIt() {
     RagbusOptions options = options("{}");
     front(options);
@@ -484,6 +722,14 @@ class FrontTest {
         Await.ragbusFailure(elsewhere.loadModel(ModelSpec.of("m", ModelType.EMBEDDING)));
     assertThat(refused.kind()).isEqualTo(Kind.UNAVAILABLE);
     Await.result(ragbus.loadModel(ModelSpec.of("m", ModelType.EMBEDDING)));
+
+    Await.result(elsewhere.call("list_models"));
+    Await.result(elsewhere.call("embed_texts", List.of("x")));
+    for (String name : List.of("load_model", "clear_cache")) {
+      assertThat(Await.ragbusFailure(elsewhere.call(name, "m")).kind()).isEqualTo(Kind.FORBIDDEN);
+      Await.result(ragbus.call(name, "m"));
+      called(new JsonObject().put("name", name).put("args", new JsonArray().add("m")));
+    }
   }
 
   @Test
@@ -502,6 +748,23 @@ class FrontTest {
     await()
         .untilAsserted(
             () -> Await.result(elsewhere.loadModel(ModelSpec.of("m", ModelType.EMBEDDING))));
+    Await.result(elsewhere.call("load_model", "m"));
+  }
+
+  @Test
+  void whereOnlyProcessesOfItsOwnAreNodesItServesNoOther() {
+    RagbusOptions options = options("{'enabled': false, 'isolation': 'process'}");
+    front(options);
+    worker(nodeA, options, "a");
+    worker(nodeB, options("{}"), "b");
+    seen(1);
+    assertThat(Await.result(ragbus.embed(EmbedRequest.of("x"))).count()).isEqualTo(1);
+    Ragbus elsewhere = Ragbus.create(nodeB, prefix);
+    assertThat(Await.ragbusFailure(elsewhere.embed(EmbedRequest.of("x"))).kind())
+        .isEqualTo(Kind.UNAVAILABLE);
+    assertThat(Await.result(ragbus.health()).checks())
+        .extracting(Health.Check::id)
+        .containsExactly("workers", "worker a");
   }
 
   @Test

@@ -33,7 +33,10 @@ class WorkerCommandTest {
 
   private static Cluster options() {
     JsonObject cluster =
-        new JsonObject().put("isolation", "process").put("worker_heap_megabytes", 300);
+        new JsonObject()
+            .put("isolation", "process")
+            .put("secret", "a-secret-of-letters")
+            .put("worker_heap_megabytes", 300);
     return RagbusOptions.from(new JsonObject().put("cluster", cluster)).cluster();
   }
 
@@ -112,6 +115,7 @@ class WorkerCommandTest {
             "ragbus.config", "file",
             "ragbus.cluster.secret", "of a property",
             "ragbus.cluster.isolation", "process",
+            "ragbus.cluster.bus_port", "7000",
             "ragbus.lanes.inference", "4");
 
     WorkerCommand command =
@@ -129,6 +133,7 @@ class WorkerCommandTest {
                 "ragbus.cluster.enabled", "true",
                 "ragbus.cluster.role", "worker",
                 "ragbus.cluster.isolation", "none",
+                "ragbus.cluster.bus_port", "0",
                 "ragbus.lanes.inference", "1",
                 "ragbus.x", "y"));
   }

@@ -57,6 +57,9 @@ class WorkerProcessesTest {
   private Context context;
   private WorkerProcesses workers;
 
+  /** How long one may take to serve. */
+  private Duration late = LONG;
+
   private static Handler handler(Consumer<String> consumer) {
     return new Handler() {
       @Override
@@ -174,6 +177,8 @@ class WorkerProcessesTest {
         new WorkerProcesses.Pace(
             Duration.ofMillis(50),
             Duration.ofMillis(200),
+            late,
+            late,
             new RestartPolicy.Pace(
                 Duration.ofMillis(10), Duration.ofMillis(40), Duration.ofMinutes(1), 5));
     Await.result(
@@ -388,6 +393,34 @@ class WorkerProcessesTest {
               assertThat(worker.state()).isEqualTo(State.SERVING);
             });
     assertThat(Await.result(on(() -> workers.failure()))).isEmpty();
+  }
+
+  @Test
+  void aReplacementThatNeverServesIsToldOfAndKilled() {
+    late = Duration.ofMillis(300);
+    requests.put("w1.1", 1L);
+    start(
+        new JsonObject().put("worker_max_requests", 1),
+        "30s",
+        place -> place.equals("w1.1") ? "lives" : "mute");
+    eventually(() -> events.stream().anyMatch(event -> event.startsWith("lost w1.2")));
+
+    assertThat(events)
+        .anyMatch(event -> event.matches("lost w1.2 exit code 137 \\(signal 9\\), killed: .*"));
+    assertThat(reports)
+        .anyMatch(line -> line.matches("worker w1.2-.* it has not come to serve within \\d+ s"));
+    assertThat(seen().get(0).state()).isEqualTo(State.SERVING);
+  }
+
+  @Test
+  void oneThatIsNoReplacementIsToldOfAndLeftToStart() {
+    late = Duration.ofMillis(50);
+    start(new JsonObject(), "30s", place -> "mute");
+    eventually(
+        () -> reports.stream().filter(line -> line.contains("has not come to serve")).count() > 20);
+
+    assertThat(seen().get(0).state()).isEqualTo(State.STARTING);
+    assertThat(events).isEmpty();
   }
 
   @Test
