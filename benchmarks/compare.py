@@ -121,8 +121,6 @@ def in_turns(parts: Parts, names: list[str], rounds: int) -> list[Round]:
         order = list(measurements.items())[:: 1 if number % 2 == 0 else -1]
         started = time.monotonic()
         one: Round = {name: ask() for name, ask in order}
-        if taken and "rerank_1000" in one:
-            one["rerank_1000"]["grown_mb"] = one["rerank_1000"]["vmrss_mb"] - taken[0]["rerank_1000"]["vmrss_mb"]
         taken.append(one)
         print(f"round {number + 1} of {rounds}: {time.monotonic() - started:.0f} s", flush=True)
     return taken

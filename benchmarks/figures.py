@@ -126,7 +126,7 @@ _OTHER_GOALS = (
     Figure("process start to first answer", value("start", "seconds"), "s", at_most=2.5),
     Figure("rerank, time a token, 1,000 documents over 100", ratio("rerank_1000", "rerank_100", "token_us"), at_most=1.1),
     Figure(
-        "rerank of 1,000 documents, the process's memory more than in the first round",
+        "rerank of 1,000 documents, the process's memory more than before it",
         value("rerank_1000", "grown_mb"),
         "MB",
         at_most=20,

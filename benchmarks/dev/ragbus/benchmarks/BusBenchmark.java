@@ -20,6 +20,7 @@ import io.vertx.core.VertxOptions;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -29,6 +30,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.function.IntFunction;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * Ragbus on the event bus, as an application uses it: the service and a client verticle in one JVM,
@@ -194,6 +196,7 @@ final class BusBenchmark extends VerticleBase {
   }
 
   private Future<JsonObject> rerank(int documents, int requests) {
+    double beforeMegabytes = residentMegabytes();
     long[] tokens = new long[1];
     String[] model = new String[1];
     IntFunction<Future<?>> send =
@@ -217,7 +220,7 @@ final class BusBenchmark extends VerticleBase {
                     .put("tokens", tokens[0])
                     .put("token_us", report.getDouble("seconds") * 1e6 / tokens[0])
                     .put("model", model[0])
-                    .mergeIn(memory()));
+                    .put("grown_mb", residentMegabytes() - beforeMegabytes));
   }
 
   /** A load's report, and what the queue counted meanwhile. */
@@ -242,18 +245,12 @@ final class BusBenchmark extends VerticleBase {
   }
 
   /** Resident memory now, in MB (2^20 bytes). */
-  private static JsonObject memory() {
-    JsonObject memory = new JsonObject();
-    try {
-      for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
-        String[] words = line.split("\\s+");
-        if (words[0].equals("VmRSS:")) {
-          memory.put("vmrss_mb", Long.parseLong(words[1]) / 1024.0);
-        }
-      }
+  private static double residentMegabytes() {
+    try (Stream<String> lines = Files.lines(Path.of("/proc/self/status"))) {
+      String line = lines.filter(each -> each.startsWith("VmRSS:")).findFirst().orElseThrow();
+      return Long.parseLong(line.split("\\s+")[1]) / 1024.0;
     } catch (IOException e) {
-      memory.put("error", e.getMessage());
+      throw new UncheckedIOException(e);
     }
-    return memory;
   }
 }
