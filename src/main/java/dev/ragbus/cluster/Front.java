@@ -179,10 +179,20 @@ public final class Front {
         "models.clear", Addresses::clearModels, ModelQuery.class, clearing, Merged::clearings);
     this.<NoArguments, Cleanup>change(
         "memory.cleanup", Addresses::cleanup, NoArguments.class, clearing, Merged::cleanups);
-    Route registration = toAll("functions.register", Addresses::registerFunction, other);
-    serve(at.registerFunction(), true, message -> register(accepted(message, registration)));
-    Route removal = toAll("functions.unregister", Addresses::unregisterFunction, other);
-    serve(at.unregisterFunction(), true, message -> unregister(accepted(message, removal)));
+    this.<FunctionSpec, FunctionInfo>serveByAll(
+        "functions.register",
+        Addresses::registerFunction,
+        true,
+        FunctionSpec.class,
+        other,
+        this::register);
+    this.<FunctionName, FunctionName>serveByAll(
+        "functions.unregister",
+        Addresses::unregisterFunction,
+        true,
+        FunctionName.class,
+        other,
+        this::unregister);
     serve(at.health(), false, this::answerHealth);
     consumers.add(
         vertx
@@ -327,9 +337,22 @@ public final class Front {
         : spec.timeout();
   }
 
-  private static Route toAll(
-      String name, Function<Addresses, String> address, Duration maxTimeout) {
-    return new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
+  /** Serves what many workers have a part in. */
+  private <Q extends Record, R extends Record> void serveByAll(
+      String name,
+      Function<Addresses, String> address,
+      boolean admin,
+      Class<Q> type,
+      Duration maxTimeout,
+      BiFunction<Forwarded, Q, Future<R>> work) {
+    Route route = new Route(name, address, Route.Target.ALL, maxTimeout, maxTimeout, true);
+    serve(
+        address.apply(at),
+        admin,
+        message -> {
+          Forwarded request = accepted(message, route);
+          this.<Q, R>carryOut(request, type, body -> work.apply(request, body));
+        });
   }
 
   /** Asks all that serve; those that cannot answer are passed over as long as one can. */
@@ -339,19 +362,15 @@ public final class Front {
       Class<Q> type,
       Duration maxTimeout,
       BiFunction<Q, Map<String, R>, R> merge) {
-    Route route = toAll(name, address, maxTimeout);
-    serve(
-        address.apply(at),
+    this.<Q, R>serveByAll(
+        name,
+        address,
         false,
-        message -> {
-          Forwarded request = accepted(message, route);
-          this.<Q, R>carryOut(
-              request,
-              type,
-              body ->
-                  this.<R>askAll(request, body, workers.serving(), failure -> true)
-                      .map(replies -> merge.apply(body, replies)));
-        });
+        type,
+        maxTimeout,
+        (request, body) ->
+            this.<R>askAll(request, body, workers.serving(), failure -> true)
+                .map(replies -> merge.apply(body, replies)));
   }
 
   /** Changes something on all workers, or on as many as the request says; each of them must. */
@@ -361,50 +380,38 @@ public final class Front {
       Class<Q> type,
       Duration maxTimeout,
       Function<List<R>, R> merge) {
-    Route route = toAll(name, address, maxTimeout);
-    serve(
-        address.apply(at),
+    this.<Q, R>serveByAll(
+        name,
+        address,
         true,
-        message -> {
-          Forwarded request = accepted(message, route);
-          this.<Q, R>carryOut(
-              request,
-              type,
-              body ->
-                  this.<R>askAll(request, body, toChange(body), failure -> false)
-                      .map(replies -> merge.apply(values(replies))));
-        });
+        type,
+        maxTimeout,
+        (request, body) ->
+            this.<R>askAll(request, body, toChange(body), failure -> false)
+                .map(replies -> merge.apply(values(replies))));
   }
 
-  private void register(Forwarded request) {
-    this.<FunctionSpec, FunctionInfo>carryOut(
-        request,
-        FunctionSpec.class,
-        spec ->
-            remembered(
-                spec.name(),
-                spec,
-                () ->
-                    this.<FunctionInfo>askAll(request, spec, workers.staying(), failure -> false)
-                        .map(replies -> values(replies).get(0))));
+  private Future<FunctionInfo> register(Forwarded request, FunctionSpec spec) {
+    return remembered(
+        spec.name(),
+        spec,
+        () ->
+            this.<FunctionInfo>askAll(request, spec, workers.staying(), failure -> false)
+                .map(replies -> values(replies).get(0)));
   }
 
   /** Those that do not have it are passed over: it may be asked for again after a failure. */
-  private void unregister(Forwarded request) {
-    this.<FunctionName, FunctionName>carryOut(
-        request,
-        FunctionName.class,
-        name ->
-            remembered(
-                name.name(),
-                null,
-                () ->
-                    this.<FunctionName>askAll(
-                            request,
-                            name,
-                            workers.staying(),
-                            failure -> failure.kind() == Kind.FUNCTION_NOT_FOUND)
-                        .map(name)));
+  private Future<FunctionName> unregister(Forwarded request, FunctionName name) {
+    return remembered(
+        name.name(),
+        null,
+        () ->
+            this.<FunctionName>askAll(
+                    request,
+                    name,
+                    workers.staying(),
+                    failure -> failure.kind() == Kind.FUNCTION_NOT_FOUND)
+                .map(name));
   }
 
   /**

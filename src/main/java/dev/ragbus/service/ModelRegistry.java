@@ -139,7 +139,8 @@ final class ModelRegistry {
     for (ModelSpec spec : options.models().preload()) {
       work.add(load(spec, Origin.CONFIGURATION, null));
     }
-    Future<ModelSpec> embedding = settle(Use.EMBED, options.models().embedding(), null);
+    Future<ModelSpec> embedding =
+        settle(Use.EMBED, options.models().embedding(), Future.succeededFuture());
     work.add(embedding);
     settle(Use.RERANK, options.models().reranker(), embedding);
     settle(Use.EMBED_SPARSE, options.models().sparse(), embedding);
@@ -147,14 +148,10 @@ final class ModelRegistry {
     return Future.all(work).mapEmpty();
   }
 
-  /**
-   * Looks for a default model.
-   *
-   * @param first what is waited for; null for nothing
-   */
+  /** Looks for a default model, after something else. */
   private Future<ModelSpec> settle(Use use, List<String> names, Future<?> first) {
     Future<ModelSpec> found =
-        (first == null ? Future.succeededFuture() : first)
+        first
             .transform(done -> firstOf(names, 0, use, new ArrayList<>()))
             .map(ModelRegistry::specOf);
     defaults.put(use.preferred, found);
